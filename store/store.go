@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"thermocline"
+)
+
+// Functions keeps functions. Changes are compare-and-set; every returned
+// *Function is shared and must not be changed.
+type Functions interface {
+	// Create stores a new function with Version Latest. KindConflict when it
+	// exists.
+	Create(ctx context.Context, f *thermocline.Function) error
+
+	// Get returns one version. KindNotFound when there is none. It answers from
+	// memory that follows the store; a caller that knows a newer generation
+	// calls Fresh.
+	Get(ctx context.Context, id thermocline.FunctionID) (*thermocline.Function, error)
+
+	// Fresh is Get from the store itself.
+	Fresh(ctx context.Context, id thermocline.FunctionID) (*thermocline.Function, error)
+
+	// Update applies change to a clone and stores it, trying again when somebody
+	// else was faster. An error of change ends it and is returned as it is.
+	Update(ctx context.Context, id thermocline.FunctionID, change func(f *thermocline.Function) error) (*thermocline.Function, error)
+
+	// Publish stores f as a new numbered version; KindConflict when it exists.
+	// Numbers are not used again while the function exists.
+	Publish(ctx context.Context, f *thermocline.Function) error
+
+	// Delete removes all versions (Version "") or one. KindNotFound when there
+	// is none.
+	Delete(ctx context.Context, id thermocline.FunctionID) error
+
+	// List returns the Latest version of an account's functions, by name, from
+	// after the marker (a function name, "" for the first), at most max, and the next marker ("" at the end).
+	List(ctx context.Context, account, marker string, max int) (fs []*thermocline.Function, next string, err error)
+
+	// Versions returns all versions of a function, Latest first, then ascending.
+	Versions(ctx context.Context, account, name string) ([]*thermocline.Function, error)
+}
+
+// Code keeps code packages by the base64 SHA-256 of their zip.
+type Code interface {
+	// Put stores a package; storing it again is cheap and no error.
+	Put(ctx context.Context, sha256 string, zip []byte) error
+	// Open returns a package. KindNotFound.
+	Open(ctx context.Context, sha256 string) (io.ReadCloser, error)
+	// Collect removes the packages for which keep returns false and that are
+	// older than age.
+	Collect(ctx context.Context, age time.Duration, keep func(sha256 string) bool) (removed int, err error)
+}
+
+// Account is a tenant.
+type Account struct {
+	ID      string    `json:"id"` // twelve digits
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+}
+
+// Scope is what a key may do.
+type Scope string
+
+// The scopes of keys.
+const (
+	ScopeAdmin  Scope = "admin"  // everything in its account
+	ScopeInvoke Scope = "invoke" // invoke functions only
+)
+
+// Key is an access key. Secret is sealed at rest.
+type Key struct {
+	ID      string    `json:"id"` // the access key id
+	Secret  string    `json:"-"`
+	Account string    `json:"account"`
+	Scope   Scope     `json:"scope"`
+	Created time.Time `json:"created"`
+	Revoked bool      `json:"revoked"`
+}
+
+// Accounts keeps accounts and their keys.
+type Accounts interface {
+	CreateAccount(ctx context.Context, a Account) error // KindConflict
+	Accounts(ctx context.Context) ([]Account, error)
+	DeleteAccount(ctx context.Context, id string) error // KindNotFound; with its keys
+	PutKey(ctx context.Context, k Key) error            // creates or replaces
+	// Key returns a key by its id from memory that follows the store: it is
+	// asked on every request. KindNotFound.
+	Key(ctx context.Context, id string) (Key, error)
+	Keys(ctx context.Context, account string) ([]Key, error) // without secrets
+}
+
+// LogQuery selects log lines of one function.
+type LogQuery struct {
+	Account  string
+	Function string
+	Since    time.Time // zero: from the beginning
+	Follow   bool      // go on until ctx ends
+	Limit    int       // 0: no limit; otherwise the last Limit lines
+}
+
+// Logs keeps log lines, bounded in size and age.
+type Logs interface {
+	// Append stores lines of one invocation, in order. It returns when they are
+	// stored (not necessarily synced).
+	Append(ctx context.Context, lines []thermocline.LogLine) error
+	// Read calls each for every line in order; an error of each ends it and is
+	// returned.
+	Read(ctx context.Context, q LogQuery, each func(thermocline.LogLine) error) error
+	// DeleteLogs removes the lines of a function.
+	DeleteLogs(ctx context.Context, account, function string) error
+}
+
+// Histories keeps snapshots of usage histories, one per slot (an incarnation
+// of a frontend).
+type Histories interface {
+	SaveHistory(ctx context.Context, slot string, snapshot []byte) error
+	LoadHistories(ctx context.Context) (map[string][]byte, error)
+	DeleteHistory(ctx context.Context, slot string) error
+}
+
+// Store is all of it.
+type Store interface {
+	Functions
+	Code
+	Accounts
+	Logs
+	Histories
+}
