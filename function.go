@@ -76,8 +76,10 @@ type Function struct {
 
 	// Revision is new on every change that the API shows (a UUID).
 	Revision string
-	// Generation counts changes of code or configuration of this version,
-	// from 1. Sandboxes are bound to a generation: a larger one retires them.
+	// Generation grows with every change of code or configuration of this
+	// version. Sandboxes are bound to a generation: a larger one retires them.
+	// It starts at the creation's Unix time in nanoseconds, so that a function
+	// deleted and created again never repeats one.
 	Generation int64
 
 	State           State
