@@ -37,6 +37,9 @@ type Need struct {
 	// Late says that the function can be bound to a sandbox that runs already.
 	// It cannot when its environment holds what an interpreter reads at start.
 	Late bool
+	// NoEvict asks for Refuse rather than an eviction to make room: the manager
+	// can have another instance.
+	NoEvict bool
 }
 
 // Action is what a decision tells the manager to do.
@@ -156,6 +159,9 @@ func (p *Pool) Acquire(n Need, now time.Time) Decision {
 	if at := p.room(n.MemoryMB); at != nil {
 		return Decision{Action: Start, Instance: at.id, Evict: stale}
 	}
+	if n.NoEvict {
+		return Decision{Action: Refuse, Evict: stale}
+	}
 	at, victims := p.makeRoom(n.MemoryMB, now)
 	if at == nil {
 		return Decision{Action: Refuse, Evict: stale}
@@ -210,6 +216,25 @@ func (p *Pool) Release(id string, newest int64, now time.Time) bool {
 	}
 	b.priority = p.clock + b.uses*max(b.cost.Seconds(), 0.01)/float64(b.memory)
 	heap.Push(&p.evictable, b)
+	return true
+}
+
+// Unbind gives back a sandbox that Acquire chose to specialise and that was
+// not specialised after all.
+func (p *Pool) Unbind(id string, now time.Time) {
+	if b := p.boxes[id]; b != nil && b.state == busy {
+		b.function, b.gen = thermocline.FunctionID{}, 0
+		p.Release(id, 0, now)
+	}
+}
+
+// Evict removes a sandbox unless it is busy, and reports whether it did.
+func (p *Pool) Evict(id string, now time.Time) bool {
+	b := p.boxes[id]
+	if b == nil || b.state == busy {
+		return false
+	}
+	p.drop(b, now)
 	return true
 }
 

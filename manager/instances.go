@@ -1,0 +1,187 @@
+package manager
+
+import (
+	"context"
+	"time"
+
+	"thermocline"
+	"thermocline/instance"
+)
+
+// acquireTimeout bounds how long a provider may take for an instance.
+const acquireTimeout = 30 * time.Second
+
+// canGrow reports whether the provider has memory for another instance that
+// could hold mb. It needs the lock.
+func (m *Manager) canGrow(mb int) bool {
+	_, free := m.o.Provider.Capacity()
+	return free >= max(mb, min(m.o.InstanceMB, free)) && free >= mb
+}
+
+// acquireInstance gets another instance that can hold a sandbox of mb. Where
+// the provider has less than a whole instance left, it takes what there is.
+func (m *Manager) acquireInstance(ctx context.Context, mb int) error {
+	_, free := m.o.Provider.Capacity()
+	size := max(mb, min(m.o.InstanceMB, free))
+	ctx, cancel := context.WithTimeout(ctx, acquireTimeout)
+	defer cancel()
+	in, err := m.o.Provider.Acquire(ctx, instance.Request{Owner: m.o.ID, MemoryMB: size})
+	if err != nil {
+		if thermocline.KindOf(err) == thermocline.KindRefused {
+			return refused("the node has no memory left for another instance")
+		}
+		return thermocline.WithCause(thermocline.KindRefused, err, "no instance could be acquired")
+	}
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		_ = in.Close(context.WithoutCancel(ctx))
+		return refused("the manager is closed")
+	}
+	m.instances[in.ID()] = in
+	m.pool.AddInstance(in.ID(), in.MemoryMB(), time.Now())
+	m.work.Add(1)
+	m.mu.Unlock()
+	m.log.Info("instance acquired", "instance", in.ID(), "memory_mb", in.MemoryMB())
+	go m.watchInstance(in)
+	return nil
+}
+
+// watchInstance forgets an instance, with its sandboxes, when it is gone.
+func (m *Manager) watchInstance(in instance.Instance) {
+	defer m.work.Done()
+	<-in.Done()
+	m.mu.Lock()
+	delete(m.instances, in.ID())
+	var lost []*held
+	for _, id := range m.pool.RemoveInstance(in.ID(), time.Now()) {
+		if h := m.held[id]; h != nil {
+			delete(m.held, id)
+			lost = append(lost, h)
+		}
+	}
+	m.mu.Unlock()
+	m.closeAll(lost)
+}
+
+// Run expires idle sandboxes, gives empty instances back and freezes what is
+// idle, until ctx ends. Close does the rest.
+func (m *Manager) Run(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.freezer.run(ctx, m.cannotFreeze)
+	}()
+	defer func() { <-done }()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		next := m.expire()
+		timer.Reset(next)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-m.wake:
+			// Nothing expires sooner than a keep-alive from now, so a wake-up only
+			// matters when nothing was waiting; do not spin on a busy manager.
+			if next < time.Minute {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-timer.C:
+				}
+			}
+		}
+	}
+}
+
+// expire closes what is over and returns how long to sleep.
+func (m *Manager) expire() time.Duration {
+	now := time.Now()
+	m.mu.Lock()
+	var gone []*held
+	for _, id := range m.pool.Expire(now) {
+		if h := m.held[id]; h != nil {
+			delete(m.held, id)
+			gone = append(gone, h)
+		}
+	}
+	var empty []instance.Instance
+	for _, id := range m.pool.IdleInstances(now) {
+		if in := m.instances[id]; in != nil {
+			empty = append(empty, in)
+		}
+	}
+	next := m.pool.Next()
+	m.mu.Unlock()
+	m.closeAll(gone)
+	for _, in := range empty {
+		if err := in.Close(context.Background()); err != nil {
+			m.log.Warn("an instance did not close cleanly", "instance", in.ID(), "error", err)
+		}
+	}
+	if next.IsZero() {
+		return time.Hour
+	}
+	return max(time.Until(next), 10*time.Millisecond)
+}
+
+func (m *Manager) nudge() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// cannotFreeze gives up a sandbox that would go on computing while idle.
+func (m *Manager) cannotFreeze(h *held, err error) {
+	m.log.Warn("a sandbox could not be frozen and is closed", "sandbox", h.id, "error", err)
+	m.mu.Lock()
+	if !m.pool.Evict(h.id, time.Now()) { // in use by now
+		m.mu.Unlock()
+		return
+	}
+	delete(m.held, h.id)
+	m.mu.Unlock()
+	m.closeAll([]*held{h})
+}
+
+// Drain makes the manager refuse everything new.
+func (m *Manager) Drain() { m.draining.Store(true) }
+
+// Close ends everything the manager holds: handlers that still run lose their
+// sandbox. It returns when nothing is left.
+func (m *Manager) Close(ctx context.Context) error {
+	m.Drain()
+	m.mu.Lock()
+	m.closed = true
+	ins := make([]instance.Instance, 0, len(m.instances))
+	for _, in := range m.instances {
+		ins = append(ins, in)
+	}
+	m.mu.Unlock()
+	var first error
+	for _, in := range ins {
+		if err := in.Close(ctx); err != nil && first == nil {
+			first = err
+		}
+	}
+	m.work.Wait()
+	return first
+}
+
+// Status shows the manager's insides.
+func (m *Manager) Status() thermocline.ManagerStatus {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := thermocline.ManagerStatus{
+		ManagerInfo: m.Info(),
+		Instances:   m.pool.Instances(),
+		Sandboxes:   m.pool.Counts(),
+	}
+	for i := range s.Instances {
+		s.Instances[i].Provider = m.o.Provider.Name()
+	}
+	return s
+}

@@ -1,0 +1,113 @@
+package manager
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"thermocline"
+	"thermocline/instance"
+	"thermocline/manager/pool"
+)
+
+// Functions is where the manager reads functions; store.Functions is one.
+type Functions interface {
+	Get(ctx context.Context, id thermocline.FunctionID) (*thermocline.Function, error)
+	Fresh(ctx context.Context, id thermocline.FunctionID) (*thermocline.Function, error)
+}
+
+// Code gives the unpacked code of a package; *code.Cache is one.
+type Code interface {
+	Dir(ctx context.Context, sha256 string) (dir string, release func(), err error)
+}
+
+// Logs stores log lines; store.Logs is one.
+type Logs interface {
+	Append(ctx context.Context, lines []thermocline.LogLine) error
+}
+
+// Options is what a manager needs.
+type Options struct {
+	ID    string
+	Fleet string
+	Node  string
+
+	Provider  instance.Provider
+	Functions Functions
+	Code      Code
+	Logs      Logs
+
+	// InstanceMB is the memory of the instances it acquires; a function that
+	// needs more gets an instance of its size. Default 2,048.
+	InstanceMB int
+	// FreezeAfter is how long a sandbox is idle before it is frozen. Default
+	// 100 ms; negative: never.
+	FreezeAfter time.Duration
+	// MaxOutstanding bounds the invocations that it accepts at once. Default
+	// 1,000.
+	MaxOutstanding int
+	// Pool tunes keep-alive, eviction and the warming pool.
+	Pool pool.Config
+
+	Logger *slog.Logger
+}
+
+func (o *Options) defaults() {
+	if o.InstanceMB == 0 {
+		o.InstanceMB = 2048
+	}
+	if o.FreezeAfter == 0 {
+		o.FreezeAfter = 100 * time.Millisecond
+	}
+	if o.MaxOutstanding == 0 {
+		o.MaxOutstanding = 1000
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Manager is one instance manager. Its methods are safe for concurrent use.
+type Manager struct {
+	o       Options
+	log     *slog.Logger
+	freezer *freezer
+
+	mu        sync.Mutex // guards the pool and the maps, never held over I/O
+	pool      *pool.Pool
+	held      map[string]*held
+	instances map[string]instance.Instance
+	closed    bool // no new sandboxes
+
+	outstanding atomic.Int64
+	draining    atomic.Bool
+	next        atomic.Int64   // numbers sandboxes
+	wake        chan struct{}  // the pool's next deadline may have moved
+	work        sync.WaitGroup // starts, closes and handlers under way
+}
+
+// New returns a manager. It holds nothing until Run or Handle is called.
+func New(o Options) *Manager {
+	o.defaults()
+	return &Manager{
+		o:         o,
+		log:       o.Logger.With("manager", o.ID, "fleet", o.Fleet),
+		freezer:   newFreezer(o.FreezeAfter),
+		pool:      pool.New(o.Pool),
+		held:      map[string]*held{},
+		instances: map[string]instance.Instance{},
+		wake:      make(chan struct{}, 1),
+	}
+}
+
+// Info says who the manager is and how loaded it is.
+func (m *Manager) Info() thermocline.ManagerInfo {
+	return thermocline.ManagerInfo{
+		ID: m.o.ID, Fleet: m.o.Fleet, Node: m.o.Node,
+		Outstanding: int(m.outstanding.Load()),
+		Slots:       m.o.MaxOutstanding,
+		Draining:    m.draining.Load(),
+	}
+}
