@@ -1,0 +1,311 @@
+package natsdispatch
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"thermocline"
+)
+
+// A frame is
+//
+//	'T' version kind length header payload
+//
+// where length is the header's in bytes (uvarint), header is the kind's fields
+// in a fixed order, and payload the rest of the message, as it is. Strings and
+// byte slices in a header carry their length (uvarint), numbers are varints,
+// times are nanoseconds since 1970 (0: no time).
+const (
+	frameMagic   = 'T'
+	frameVersion = 1
+	// maxHeader bounds a header: the longest legal field is the client context
+	// (3,583 bytes), the log tail has 4 KB.
+	maxHeader = 64 << 10
+)
+
+// frameKind says what a frame is.
+type frameKind byte
+
+const (
+	frameRequest frameKind = 'Q' // client → manager: run this
+	frameAsk     frameKind = 'A' // manager → client: there is room, may I start?
+	frameGrant   frameKind = 'G' // client → manager: start
+	frameDeny    frameKind = 'D' // client → manager: do not
+	frameRefused frameKind = 'R' // manager → client: not started, never will be
+	frameResult  frameKind = 'S' // manager → client: it ran
+	frameError   frameKind = 'X' // manager → client: the platform failed
+)
+
+var errFrame = errors.New("malformed frame")
+
+// request is a synchronous invocation or an event on its way.
+type request struct {
+	inv thermocline.Invocation
+	// reply is the subject for the answers; "" for events.
+	reply string
+	// notBefore is when the next attempt of an event may run; zero: now.
+	notBefore time.Time
+}
+
+// load is what every answer of a manager says of it.
+type load struct {
+	manager     string
+	incarnation string // new with every start of the manager
+	outstanding int
+	slots       int
+	draining    bool
+}
+
+// answer is a frame from a manager.
+type answer struct {
+	kind   frameKind
+	load   load
+	result *thermocline.Result // frameResult
+	err    *thermocline.Error  // frameRefused and frameError
+	// accepted tells for frameError whether the invocation had been accepted.
+	accepted bool
+}
+
+// appendFrame puts header and payload together. body appends the fields.
+func appendFrame(b []byte, kind frameKind, payload []byte, body func([]byte) []byte) []byte {
+	b = append(b, frameMagic, frameVersion, byte(kind))
+	// The length is written into three bytes once it is known: a padded
+	// uvarint, enough for maxHeader.
+	at := len(b)
+	b = append(b, 0, 0, 0)
+	b = body(b)
+	n := len(b) - at - 3
+	b[at], b[at+1], b[at+2] = byte(n)|0x80, byte(n>>7)|0x80, byte(n>>14)&0x7f
+	return append(b, payload...)
+}
+
+func appendRequest(b []byte, r *request) []byte {
+	return appendFrame(b, frameRequest, r.inv.Payload, func(b []byte) []byte {
+		v := &r.inv
+		b = appendString(b, v.RequestID)
+		b = appendString(b, v.Function.Account)
+		b = appendString(b, v.Function.Name)
+		b = appendString(b, v.Function.Version)
+		b = binary.AppendVarint(b, v.Generation)
+		b = appendString(b, v.ARN)
+		b = appendString(b, string(v.Type))
+		b = appendString(b, v.ClientContext)
+		b = appendString(b, v.TraceID)
+		b = appendBool(b, v.LogTail)
+		b = appendString(b, v.Fleet)
+		b = appendTime(b, v.Received)
+		b = appendTime(b, v.StartBy)
+		b = binary.AppendVarint(b, int64(v.Attempt))
+		b = appendString(b, r.reply)
+		return appendTime(b, r.notBefore)
+	})
+}
+
+// decodeRequest reads a request. Its payload shares m's memory.
+func decodeRequest(m []byte) (*request, error) {
+	kind, d, payload, err := openFrame(m)
+	if err != nil || kind != frameRequest {
+		return nil, errFrame
+	}
+	r := &request{}
+	v := &r.inv
+	v.RequestID = d.string()
+	v.Function.Account = d.string()
+	v.Function.Name = d.string()
+	v.Function.Version = d.string()
+	v.Generation = d.varint()
+	v.ARN = d.string()
+	v.Type = thermocline.InvocationType(d.string())
+	v.ClientContext = d.string()
+	v.TraceID = d.string()
+	v.LogTail = d.bool()
+	v.Fleet = d.string()
+	v.Received = d.time()
+	v.StartBy = d.time()
+	v.Attempt = int(d.varint())
+	r.reply = d.string()
+	r.notBefore = d.time()
+	if d.bad || v.RequestID == "" {
+		return nil, errFrame
+	}
+	v.Payload = payload
+	return r, nil
+}
+
+func appendAnswer(b []byte, a *answer) []byte {
+	var payload []byte
+	if a.result != nil {
+		payload = a.result.Payload
+	}
+	return appendFrame(b, a.kind, payload, func(b []byte) []byte {
+		b = appendString(b, a.load.manager)
+		b = appendString(b, a.load.incarnation)
+		b = binary.AppendVarint(b, int64(a.load.outstanding))
+		b = binary.AppendVarint(b, int64(a.load.slots))
+		b = appendBool(b, a.load.draining)
+		switch a.kind {
+		case frameResult:
+			b = appendResult(b, a.result)
+		case frameRefused, frameError:
+			b = binary.AppendVarint(b, int64(a.err.Kind))
+			b = appendString(b, a.err.Message)
+			b = appendString(b, a.err.Reason)
+			b = appendBool(b, a.accepted)
+		}
+		return b
+	})
+}
+
+func appendResult(b []byte, r *thermocline.Result) []byte {
+	b = appendString(b, r.RequestID)
+	b = appendString(b, r.FunctionError)
+	b = appendString(b, r.ExecutedVersion)
+	b = appendString(b, string(r.LogTail))
+	p := &r.Report
+	b = appendString(b, string(p.Start))
+	b = binary.AppendVarint(b, int64(p.Duration))
+	b = binary.AppendVarint(b, int64(p.Billed))
+	b = binary.AppendVarint(b, int64(p.Init))
+	b = binary.AppendVarint(b, int64(p.MemoryMB))
+	b = binary.AppendVarint(b, int64(p.MaxMemoryMB))
+	b = appendString(b, p.Status)
+	b = appendString(b, p.Fleet)
+	b = appendString(b, p.Manager)
+	b = appendString(b, p.Instance)
+	return appendString(b, p.Sandbox)
+}
+
+// decodeAnswer reads an answer. A result's payload shares m's memory.
+func decodeAnswer(m []byte) (*answer, error) {
+	kind, d, payload, err := openFrame(m)
+	if err != nil {
+		return nil, err
+	}
+	a := &answer{kind: kind}
+	a.load.manager = d.string()
+	a.load.incarnation = d.string()
+	a.load.outstanding = int(d.varint())
+	a.load.slots = int(d.varint())
+	a.load.draining = d.bool()
+	switch kind {
+	case frameAsk:
+	case frameResult:
+		a.result = d.result()
+		a.result.Payload = payload
+	case frameRefused, frameError:
+		a.err = &thermocline.Error{Kind: thermocline.Kind(d.varint()), Message: d.string(), Reason: d.string()}
+		a.accepted = d.bool()
+	default:
+		return nil, errFrame
+	}
+	if d.bad {
+		return nil, errFrame
+	}
+	return a, nil
+}
+
+func (d *decoder) result() *thermocline.Result {
+	r := &thermocline.Result{
+		RequestID:       d.string(),
+		FunctionError:   d.string(),
+		ExecutedVersion: d.string(),
+	}
+	if tail := d.string(); tail != "" {
+		r.LogTail = []byte(tail)
+	}
+	r.Report = thermocline.Report{
+		Start:       thermocline.StartKind(d.string()),
+		Duration:    time.Duration(d.varint()),
+		Billed:      time.Duration(d.varint()),
+		Init:        time.Duration(d.varint()),
+		MemoryMB:    int(d.varint()),
+		MaxMemoryMB: int(d.varint()),
+		Status:      d.string(),
+		Fleet:       d.string(),
+		Manager:     d.string(),
+		Instance:    d.string(),
+		Sandbox:     d.string(),
+	}
+	return r
+}
+
+// openFrame checks the frame and returns its kind, its header and its payload
+// (nil when empty).
+func openFrame(m []byte) (frameKind, *decoder, []byte, error) {
+	if len(m) < 4 || m[0] != frameMagic || m[1] != frameVersion {
+		return 0, nil, nil, errFrame
+	}
+	n, used := binary.Uvarint(m[3:])
+	rest := m[3+max(used, 0):]
+	if used <= 0 || n > maxHeader || n > uint64(len(rest)) {
+		return 0, nil, nil, errFrame
+	}
+	d := &decoder{b: rest[:n]}
+	if payload := rest[n:]; len(payload) > 0 {
+		return frameKind(m[2]), d, payload[:len(payload):len(payload)], nil
+	}
+	return frameKind(m[2]), d, nil, nil
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return binary.AppendVarint(b, 0)
+	}
+	return binary.AppendVarint(b, t.UnixNano())
+}
+
+// decoder reads fields; after the first fault all are zero and bad is set.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) string() string {
+	n, used := binary.Uvarint(d.b)
+	if used <= 0 || n > uint64(len(d.b)-used) {
+		d.b, d.bad = nil, true
+		return ""
+	}
+	s := string(d.b[used : used+int(n)])
+	d.b = d.b[used+int(n):]
+	return s
+}
+
+func (d *decoder) varint() int64 {
+	v, used := binary.Varint(d.b)
+	if used <= 0 {
+		d.b, d.bad = nil, true
+		return 0
+	}
+	d.b = d.b[used:]
+	return v
+}
+
+func (d *decoder) bool() bool {
+	if len(d.b) == 0 || d.b[0] > 1 {
+		d.b, d.bad = nil, true
+		return false
+	}
+	v := d.b[0] == 1
+	d.b = d.b[1:]
+	return v
+}
+
+func (d *decoder) time() time.Time {
+	if n := d.varint(); n != 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
+}
