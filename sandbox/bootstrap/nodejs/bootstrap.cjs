@@ -1,0 +1,59 @@
+// The Node.js runtime. It is started for a function (then the environment is
+// complete), or ahead of time (THERMOCLINE_WAIT=1), when it waits to be told.
+'use strict';
+
+const Module = require('module');
+const { Client } = require('./client.cjs');
+const log = require('./console.cjs');
+const { Runtime } = require('./runtime.cjs');
+const { load } = require('./loader.cjs');
+const streaming = require('./streaming.cjs');
+
+async function main() {
+  const { env } = process;
+  const client = new Client(env.AWS_LAMBDA_RUNTIME_API);
+  const runtime = new Runtime(client);
+  log.install();
+  streaming.install();
+  if (env.THERMOCLINE_WAIT) await bind(client);
+  for (const name of Object.keys(env)) {
+    if (name.startsWith('THERMOCLINE_')) delete env[name];
+  }
+  runtime.guard();
+  const root = env.LAMBDA_TASK_ROOT || '/var/task';
+  try {
+    // Also when it is the working directory already: the function's code may
+    // have been mounted over it since.
+    process.chdir(root);
+    runtime.handler = await load(root, env._HANDLER || '', env.LAMBDA_RUNTIME_DIR || '/var/runtime');
+  } catch (err) {
+    runtime.die('Uncaught Exception', err, 129);
+    return;
+  }
+  await runtime.run();
+}
+
+// bind waits for the function and takes over its environment, and rehearses an
+// invocation meanwhile.
+async function bind(client) {
+  const polled = client.request('GET', '/thermocline/v1/binding');
+  polled.catch(() => {}); // seen below
+  await require('./rehearsal.cjs').run();
+  const { status, body } = await polled;
+  if (status !== 200) throw new Error(`the Runtime API answered ${status} to binding`);
+  const message = JSON.parse(body);
+  const { env } = process;
+  for (const name of Object.keys(env)) {
+    if (!(name in message.env)) delete env[name];
+  }
+  const modulePath = env.NODE_PATH;
+  Object.assign(env, message.env);
+  env._HANDLER = message.handler;
+  if (env.NODE_PATH !== modulePath) Module._initPaths();
+  client.rest();
+}
+
+main().catch((err) => {
+  process.stderr.write(`the runtime cannot go on: ${err.message}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,4 @@
+export const handler = (event, context, callback) => {
+  context.callbackWaitsForEmptyEventLoop = false;
+  callback(null, event);
+};
