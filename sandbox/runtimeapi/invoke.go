@@ -87,6 +87,28 @@ func (s *Server) Booted(ctx context.Context) error {
 	}
 }
 
+// Initialised waits until the runtime has asked for work for the first time or
+// has said that it cannot initialise, which the next Invoke tells. It returns
+// ctx's error, ErrProcessGone after a Reset, or ErrClosed.
+func (s *Server) Initialised(ctx context.Context) error {
+	s.mu.Lock()
+	done, epoch := s.initDone, s.epoch
+	s.mu.Unlock()
+	select { // it counts even if ctx has ended
+	case <-done:
+		return nil
+	default:
+	}
+	select {
+	case <-done:
+		return nil
+	case <-epoch:
+		return s.ended()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Specialise gives a waiting bootstrap its function. It does not wait for the
 // bootstrap to ask. A second call before a Reset is an error.
 func (s *Server) Specialise(b BindMessage) error {

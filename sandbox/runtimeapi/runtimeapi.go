@@ -64,6 +64,7 @@ type Server struct {
 
 	receiving chan struct{} // phase receiving: closed when it ends
 
+	initDone chan struct{} // closed when the phase is booting no more
 	polled   chan struct{} // closed when a bootstrap has asked for its binding
 	isPolled bool
 	binding  []byte        // the encoded BindMessage, nil before Specialise

@@ -54,6 +54,7 @@ func (s *Server) forget() {
 	s.failure = Response{}
 	s.initStart, s.initTime, s.initNew = time.Now(), 0, false
 	s.receiving = nil
+	s.initDone = make(chan struct{})
 	s.polled, s.isPolled = make(chan struct{}), false
 	s.binding, s.bound = nil, make(chan struct{})
 	s.epoch = make(chan struct{})
@@ -159,6 +160,7 @@ func (s *Server) park() (*call, *waiter) {
 	switch s.phase {
 	case booting:
 		s.initTime, s.initNew = time.Since(s.initStart), true
+		close(s.initDone)
 	case ready:
 		if s.waiter != nil {
 			close(s.waiter.work)
@@ -239,6 +241,7 @@ func (s *Server) failInit(r Response) bool {
 	}
 	r.InitError, r.Init = true, time.Since(s.initStart)
 	s.phase, s.failure = failed, r
+	close(s.initDone)
 	if c := s.queued; c != nil {
 		s.queued = nil
 		c.settle(outcome{response: r})
