@@ -1,0 +1,218 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"thermocline/sandbox"
+	"thermocline/sandbox/runtimeapi"
+)
+
+// Invoke implements sandbox.Sandbox. The function's time begins when the
+// runtime takes the invocation: initialisation does not count, unless it was
+// cut off once and runs again.
+func (b *box) Invoke(ctx context.Context, inv sandbox.Invocation) (sandbox.Outcome, error) {
+	ctx, leave, err := b.enter(ctx)
+	if err != nil {
+		return sandbox.Outcome{}, err
+	}
+	defer leave()
+	if b.binding == nil {
+		return sandbox.Outcome{}, errUnbound
+	}
+	if err := b.thaw(ctx); err != nil {
+		return sandbox.Outcome{}, err
+	}
+	b.out.setRequest(inv.RequestID)
+	defer b.out.setRequest("")
+	a := &attempt{box: b, inv: inv}
+	out, err := a.run(ctx)
+	if err != nil {
+		// Whatever runs, nobody waits for it any more.
+		if e := b.discard(); e != nil {
+			b.rt.log.Error("a sandbox's process could not be ended", "sandbox", b.spec.ID, "error", e)
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return sandbox.Outcome{}, platform(err, "the function could not be run")
+	}
+	return out, nil
+}
+
+// attempt is one Invoke.
+type attempt struct {
+	box      *box
+	inv      sandbox.Invocation
+	deadline time.Time // set when initialisation runs again, else at the handover
+	again    bool      // initialisation runs under the function's timeout
+	kills    int64     // for memory, when it began
+}
+
+// run brings the process up if there is none, waits for it and invokes.
+func (a *attempt) run(ctx context.Context) (sandbox.Outcome, error) {
+	b := a.box
+	if p := b.process(); p == nil || p.ended() {
+		if err := b.startProcess(ctx); err != nil {
+			return a.noProcess(err)
+		}
+	}
+	err := a.initialise(ctx)
+	if errors.Is(err, errInitTime) {
+		a.again, a.deadline = true, a.end()
+		if err := b.startProcess(ctx); err != nil {
+			return a.noProcess(err)
+		}
+		err = a.initialise(ctx)
+	}
+	switch {
+	case errors.Is(err, runtimeapi.ErrProcessGone):
+		return a.died(runtimeapi.Response{Init: time.Since(b.began)})
+	case errors.Is(err, errInitTime):
+		return a.timedOut(runtimeapi.Response{Init: time.Since(b.began), Duration: a.inv.Timeout})
+	case err != nil:
+		return sandbox.Outcome{}, err
+	}
+	if !a.again {
+		a.deadline = a.end()
+	}
+	return a.invoke(ctx)
+}
+
+// end is when the function's time is over if it begins now.
+func (a *attempt) end() time.Time {
+	if a.inv.Timeout > 0 {
+		return time.Now().Add(a.inv.Timeout)
+	}
+	return a.inv.Deadline
+}
+
+// errInitTime says that initialisation took too long.
+var errInitTime = errors.New("initialisation took too long")
+
+// initialise waits for the end of initialisation. A process that takes too
+// long is killed.
+func (a *attempt) initialise(ctx context.Context) error {
+	b := a.box
+	limit := b.began.Add(b.rt.cfg.InitTimeout)
+	if a.again {
+		limit = a.deadline
+	}
+	if k, err := b.group.oomKills(); err == nil {
+		a.kills = k
+	}
+	p := b.process()
+	inner, cancel := p.during(ctx)
+	defer cancel()
+	inner, cancel = context.WithDeadline(inner, limit)
+	defer cancel()
+	err := b.api.Initialised(inner)
+	switch {
+	case err == nil:
+		return nil
+	case p.ended():
+		return runtimeapi.ErrProcessGone
+	case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
+		return err
+	}
+	if err := b.process().kill(b.group); err != nil {
+		return err
+	}
+	return errInitTime
+}
+
+// invoke hands the invocation over and waits for its end.
+func (a *attempt) invoke(ctx context.Context) (sandbox.Outcome, error) {
+	b := a.box
+	p := b.process()
+	inner, cancel := p.during(ctx)
+	defer cancel()
+	inner, cancel = context.WithDeadline(inner, a.deadline)
+	defer cancel()
+	r, err := b.api.Invoke(inner, runtimeapi.Invocation{
+		RequestID: a.inv.RequestID, Payload: a.inv.Payload, ARN: a.inv.ARN,
+		Deadline: a.deadline, ClientContext: a.inv.ClientContext, TraceID: a.inv.TraceID,
+	})
+	switch {
+	case err != nil && (errors.Is(err, runtimeapi.ErrProcessGone) || p.ended()):
+		return a.died(r)
+	case err != nil && ctx.Err() != nil:
+		return sandbox.Outcome{}, ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded):
+		return a.timedOut(r)
+	case err != nil:
+		return sandbox.Outcome{}, err
+	case r.InitError:
+		return a.failedInit(r)
+	}
+	out := sandbox.Outcome{Payload: r.Payload}
+	switch {
+	case r.TooLarge:
+		out.Failure, out.Payload = sandbox.FailureTooLarge, r.ErrorPayload
+	case r.Failed():
+		out.Failure, out.Payload = sandbox.FailureHandler, r.ErrorPayload
+	}
+	return a.finish(out, r), nil
+}
+
+// noProcess is the outcome when there is nothing to run.
+func (a *attempt) noProcess(err error) (sandbox.Outcome, error) {
+	if !errors.Is(err, errNoEntrypoint) {
+		return sandbox.Outcome{}, err
+	}
+	return sandbox.Outcome{Failure: sandbox.FailureInit, Payload: entrypointPayload(a.inv.RequestID)}, nil
+}
+
+// timedOut kills the process.
+func (a *attempt) timedOut(r runtimeapi.Response) (sandbox.Outcome, error) {
+	if err := a.box.process().kill(a.box.group); err != nil {
+		return sandbox.Outcome{}, err
+	}
+	out := sandbox.Outcome{Failure: sandbox.FailureTimeout, Payload: timeoutPayload(a.inv.RequestID, a.inv.Timeout)}
+	return a.finish(out, r), nil
+}
+
+// failedInit ends the process, which has told why.
+func (a *attempt) failedInit(r runtimeapi.Response) (sandbox.Outcome, error) {
+	p := a.box.process()
+	// It may have more to say before it goes by itself.
+	t := time.NewTimer(exitGrace)
+	defer t.Stop()
+	select {
+	case <-p.done:
+	case <-t.C:
+	}
+	if err := p.kill(a.box.group); err != nil {
+		return sandbox.Outcome{}, err
+	}
+	return a.finish(sandbox.Outcome{Failure: sandbox.FailureInit, Payload: r.ErrorPayload}, r), nil
+}
+
+// exitGrace is how long a process that cannot initialise may take to exit.
+const exitGrace = 100 * time.Millisecond
+
+// died tells how the process ended.
+func (a *attempt) died(r runtimeapi.Response) (sandbox.Outcome, error) {
+	p := a.box.process()
+	if err := p.kill(a.box.group); err != nil { // waits; its end may not be known everywhere yet
+		return sandbox.Outcome{}, err
+	}
+	out := sandbox.Outcome{Failure: sandbox.FailureExit, Payload: exitPayload(a.inv.RequestID, p.exit)}
+	if kills, err := a.box.group.oomKills(); err == nil && kills > a.kills {
+		out.Failure, out.Payload = sandbox.FailureMemory, memoryPayload(a.inv.RequestID)
+	}
+	return a.finish(out, r), nil
+}
+
+// finish gives all output away and fills in the measurements.
+func (a *attempt) finish(out sandbox.Outcome, r runtimeapi.Response) sandbox.Outcome {
+	if p := a.box.process(); p != nil {
+		p.out.drain()
+	}
+	out.Init, out.Duration = r.Init, r.Duration
+	if peak, err := a.box.group.peak(); err == nil {
+		out.PeakMemory = peak
+	}
+	return out
+}
