@@ -1,0 +1,109 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"time"
+
+	"thermocline"
+)
+
+// Health is the server's account of itself.
+type Health struct {
+	Status  string `json:"status"` // "ok"
+	Version string `json:"version"`
+	Node    string `json:"node"`
+}
+
+// Health asks whether the server is ready. It needs no key.
+func (c *Client) Health(ctx context.Context) (Health, error) {
+	var h Health
+	err := c.get(ctx, "/health", nil, false, &h)
+	return h, err
+}
+
+// Explanation says where a function's requests go, and why.
+type Explanation struct {
+	Function string    `json:"function"`
+	Fleet    string    `json:"fleet"`
+	Manager  string    `json:"manager"` // the first choice
+	Since    time.Time `json:"since"`   // in this fleet
+	// Usage has the values of the variables that criteria read, by their name.
+	Usage    map[string]float64 `json:"usage"`
+	Criteria []Criterion        `json:"criteria"`
+	// Change says in words what would change the decision.
+	Change []string `json:"change"`
+
+	// Raw is the answer as the server sent it.
+	Raw json.RawMessage `json:"-"`
+}
+
+// Criterion is one comparison of a criterion with a constant.
+type Criterion struct {
+	Fleet      string  `json:"fleet"`
+	Expression string  `json:"expression"` // "enter" or "stay"
+	Text       string  `json:"text"`       // rate_minute > 0.2
+	Value      float64 `json:"value"`
+	Threshold  float64 `json:"threshold"`
+	Distance   float64 `json:"distance"` // value − threshold
+	Holds      bool    `json:"holds"`
+}
+
+// Explain asks why a function is where it is. KindNotFound when there is no
+// such function.
+func (c *Client) Explain(ctx context.Context, name string) (*Explanation, error) {
+	var raw json.RawMessage
+	if err := c.get(ctx, functionPath(name)+"/explain", nil, true, &raw); err != nil {
+		return nil, err
+	}
+	e := &Explanation{Raw: raw}
+	if err := json.Unmarshal(raw, e); err != nil {
+		return nil, fmt.Errorf("the explanation is not as expected: %w", err)
+	}
+	return e, nil
+}
+
+// Fleet is a fleet with its managers.
+type Fleet struct {
+	Name      string                      `json:"name"`
+	Dispatch  string                      `json:"dispatch"`
+	Enter     string                      `json:"enter,omitempty"`
+	Stay      string                      `json:"stay,omitempty"`
+	Functions int                         `json:"functions"`
+	Rate      float64                     `json:"rate"` // invocations per second
+	Queued    int                         `json:"queued"`
+	Managers  []thermocline.ManagerStatus `json:"managers"`
+}
+
+// Fleets returns the fleets in the order in which they claim functions.
+func (c *Client) Fleets(ctx context.Context) ([]Fleet, error) {
+	var body struct {
+		Fleets []Fleet `json:"fleets"`
+	}
+	err := c.get(ctx, "/fleets", nil, true, &body)
+	return body.Fleets, err
+}
+
+// Runtime is a runtime and whether it can run on the server's machine.
+type Runtime struct {
+	Name      string `json:"name"`
+	Available bool   `json:"available"`
+	Version   string `json:"version,omitempty"` // of the interpreter
+	Path      string `json:"path,omitempty"`
+	Source    string `json:"source,omitempty"`
+	Missing   string `json:"missing,omitempty"` // what is missing and what to do
+}
+
+// Runtimes returns all runtimes that the server knows.
+func (c *Client) Runtimes(ctx context.Context) ([]Runtime, error) {
+	var body struct {
+		Runtimes []Runtime `json:"runtimes"`
+	}
+	err := c.get(ctx, "/runtimes", nil, true, &body)
+	return body.Runtimes, err
+}
+
+// functionPath is the path of one function. A name may be an ARN.
+func functionPath(name string) string { return "/functions/" + url.PathEscape(name) }
