@@ -1,7 +1,6 @@
 package bootstrap_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -54,21 +52,16 @@ type process struct {
 	exit error
 }
 
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
+// output is a file, so that it holds all that was written before an answer by
+// the time the answer is here.
+type output struct{ *os.File }
 
 func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
+	data, err := os.ReadFile(o.Name())
+	if err != nil {
+		return err.Error()
+	}
+	return string(data)
 }
 
 type start struct {
@@ -98,7 +91,12 @@ func (l language) start(t *testing.T, s start) *process {
 	for i := range command {
 		command[i] = strings.Replace(command[i], bootstrap.Dir, runtimeDir, 1)
 	}
-	p := &process{T: t, root: t.TempDir(), out: &output{}, done: make(chan struct{})}
+	p := &process{T: t, root: t.TempDir(), done: make(chan struct{})}
+	file, err := os.Create(filepath.Join(runtimeDir, "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.out = &output{file}
 	p.write(s.files)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -111,7 +109,7 @@ func (l language) start(t *testing.T, s start) *process {
 	env := p.environment(l, listener.Addr().String(), s)
 	p.cmd = exec.Command(command[0], command[1:]...)
 	p.cmd.Dir = "/"
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.Stdout, p.cmd.Stderr = p.out.File, p.out.File
 	p.cmd.WaitDelay = 5 * time.Second
 	if s.wait {
 		p.cmd.Env = []string{"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String(), bootstrap.WaitVariable + "=1", "OLD=1", "THERMOCLINE_OTHER=1"}
@@ -141,6 +139,7 @@ func (l language) start(t *testing.T, s start) *process {
 		if t.Failed() {
 			t.Logf("output:\n%s", p.out)
 		}
+		p.out.Close()
 	})
 	if s.wait {
 		if err := p.api.Booted(p.Context()); err != nil {

@@ -25,21 +25,21 @@ async function main() {
     // Also when it is the working directory already: the function's code may
     // have been mounted over it since.
     process.chdir(root);
-    runtime.handler = await load(root, env._HANDLER || '', env.LAMBDA_RUNTIME_DIR || '/var/runtime');
+    const handler = await load(root, env._HANDLER || '', env.LAMBDA_RUNTIME_DIR || '/var/runtime');
+    await new Promise(setImmediate); // rejections while loading come up now
+    runtime.handler = handler;
   } catch (err) {
     runtime.die('Uncaught Exception', err, 129);
     return;
   }
-  await runtime.run();
+  if (!runtime.dying) await runtime.run();
 }
 
-// bind waits for the function and takes over its environment, and rehearses an
-// invocation meanwhile.
+// bind waits for the function and takes over its environment. It rehearses an
+// invocation first: whoever asks for a binding is ready for one.
 async function bind(client) {
-  const polled = client.request('GET', '/thermocline/v1/binding');
-  polled.catch(() => {}); // seen below
   await require('./rehearsal.cjs').run();
-  const { status, body } = await polled;
+  const { status, body } = await client.request('GET', '/thermocline/v1/binding');
   if (status !== 200) throw new Error(`the Runtime API answered ${status} to binding`);
   const message = JSON.parse(body);
   const { env } = process;

@@ -53,7 +53,7 @@ class Client {
   // done) and end(trailers), which resolves like request.
   stream(path, headers) {
     const socket = this.connect();
-    socket.ref();
+    socket.unref(); // what the sender does keeps the process alive, or nothing does
     const answer = new Promise((resolve, reject) => { this.waiting = { resolve, reject }; });
     answer.catch(() => {}); // whoever calls end gets it
     socket.write(this.head('POST', path, { ...headers, 'Transfer-Encoding': 'chunked' }, -1), 'latin1');
@@ -68,6 +68,7 @@ class Client {
       },
       end(trailers) {
         let last = '0\r\n';
+        socket.ref();
         for (const name in trailers) last += `${name}: ${trailers[name]}\r\n`;
         socket.write(last + '\r\n', 'latin1');
         return answer;

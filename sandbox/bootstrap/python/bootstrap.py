@@ -20,10 +20,13 @@ sys.path.remove(HERE)
 
 
 def bind(api):
-    """Waits for the function, and takes over its environment."""
-    api.send("GET", "/thermocline/v1/binding")
+    """Waits for the function, and takes over its environment.
+
+    It rehearses an invocation first: whoever asks for a binding is ready for
+    one.
+    """
     runtime.rehearse()
-    status, _, body = api.receive()
+    status, _, body = api.request("GET", "/thermocline/v1/binding")
     if status != 200:
         raise OSError(f"the Runtime API answered {status} to binding")
     message = json.loads(body)
