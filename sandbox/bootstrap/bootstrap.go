@@ -65,7 +65,7 @@ func Command(runtime, interpreter string, memoryMB int) []string {
 			"--max-old-space-size=" + strconv.Itoa(nodeHeapMB(memoryMB)),
 			Dir + "/nodejs/bootstrap.cjs"}
 	case strings.HasPrefix(runtime, "python"):
-		return []string{interpreter, Dir + "/python/bootstrap.py"}
+		return []string{interpreter, "-u", Dir + "/python/bootstrap.py"}
 	case strings.HasPrefix(runtime, "provided"):
 		if interpreter == "" {
 			interpreter = "/var/task/bootstrap"

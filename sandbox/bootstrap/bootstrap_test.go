@@ -59,7 +59,7 @@ func TestCommand(t *testing.T) {
 	}{
 		{"node", "nodejs22.x", "/opt/node", 128, []string{"/opt/node", "--max-old-space-size=80", "/var/runtime/nodejs/bootstrap.cjs"}},
 		{"node with much memory", "nodejs18.x", "/usr/bin/node", 10240, []string{"/usr/bin/node", "--max-old-space-size=9216", "/var/runtime/nodejs/bootstrap.cjs"}},
-		{"python", "python3.12", "/usr/bin/python3.12", 128, []string{"/usr/bin/python3.12", "/var/runtime/python/bootstrap.py"}},
+		{"python", "python3.12", "/usr/bin/python3.12", 128, []string{"/usr/bin/python3.12", "-u", "/var/runtime/python/bootstrap.py"}},
 		{"provided", "provided.al2023", "", 128, []string{"/var/task/bootstrap"}},
 		{"provided in a layer", "provided.al2", "/opt/bootstrap", 128, []string{"/opt/bootstrap"}},
 		{"unknown", "java21", "/usr/bin/java", 128, nil},
