@@ -1,0 +1,3 @@
+'use strict';
+console.log('about to break');
+throw new Error('cannot load');

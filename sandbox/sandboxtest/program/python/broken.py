@@ -1,0 +1,2 @@
+print("about to break")
+raise RuntimeError("cannot load")
