@@ -108,9 +108,12 @@ func (b *bundle) mountList() []specs.Mount {
 	for _, d := range b.mounts {
 		m = append(m, specs.Mount{Destination: d.Target, Type: "bind", Source: d.Source, Options: readOnly})
 	}
-	for target, d := range map[string]string{taskDir: slotTask, layerDir: slotLayers, scratchDir: slotScratch} {
-		m = append(m, specs.Mount{Destination: target, Type: "bind", Source: filepath.Join(b.slot, d), Options: slave})
-	}
+	// What is there before the container is bound itself, hence no "ro" for the
+	// scratch file system; where it comes later, the slot is not writable.
+	m = append(m,
+		specs.Mount{Destination: taskDir, Type: "bind", Source: filepath.Join(b.slot, slotTask), Options: slave},
+		specs.Mount{Destination: layerDir, Type: "bind", Source: filepath.Join(b.slot, slotLayers), Options: slave},
+		specs.Mount{Destination: scratchDir, Type: "bind", Source: filepath.Join(b.slot, slotScratch), Options: []string{"rbind", "rslave", "nosuid", "nodev"}})
 	return m
 }
 

@@ -58,25 +58,47 @@ func (a *attempt) run(ctx context.Context) (sandbox.Outcome, error) {
 			return a.noProcess(err)
 		}
 	}
+	used := b.used
+	out, r, err := a.try(ctx)
+	if used && errors.Is(err, runtimeapi.ErrProcessGone) && !r.Started {
+		// It went after its last answer: not this invocation's fault.
+		if err := b.startProcess(ctx); err != nil {
+			return a.noProcess(err)
+		}
+		out, r, err = a.try(ctx)
+	}
+	if errors.Is(err, runtimeapi.ErrProcessGone) {
+		return a.died(r)
+	}
+	return out, err
+}
+
+// try waits for initialisation and invokes. The error is ErrProcessGone if the
+// process ended.
+func (a *attempt) try(ctx context.Context) (sandbox.Outcome, runtimeapi.Response, error) {
+	b := a.box
 	err := a.initialise(ctx)
 	if errors.Is(err, errInitTime) {
 		a.again, a.deadline = true, a.end()
 		if err := b.startProcess(ctx); err != nil {
-			return a.noProcess(err)
+			return sandbox.Outcome{}, runtimeapi.Response{}, err
 		}
 		err = a.initialise(ctx)
 	}
 	switch {
 	case errors.Is(err, runtimeapi.ErrProcessGone):
-		return a.died(runtimeapi.Response{Init: time.Since(b.began)})
+		return sandbox.Outcome{}, runtimeapi.Response{Init: time.Since(b.began)}, err
 	case errors.Is(err, errInitTime):
-		return a.timedOut(runtimeapi.Response{Init: time.Since(b.began), Duration: a.inv.Timeout})
+		r := runtimeapi.Response{Init: time.Since(b.began), Duration: a.inv.Timeout}
+		out, err := a.timedOut(r)
+		return out, r, err
 	case err != nil:
-		return sandbox.Outcome{}, err
+		return sandbox.Outcome{}, runtimeapi.Response{}, err
 	}
 	if !a.again {
 		a.deadline = a.end()
 	}
+	b.used = true
 	return a.invoke(ctx)
 }
 
@@ -123,7 +145,7 @@ func (a *attempt) initialise(ctx context.Context) error {
 }
 
 // invoke hands the invocation over and waits for its end.
-func (a *attempt) invoke(ctx context.Context) (sandbox.Outcome, error) {
+func (a *attempt) invoke(ctx context.Context) (sandbox.Outcome, runtimeapi.Response, error) {
 	b := a.box
 	p := b.process()
 	inner, cancel := p.during(ctx)
@@ -134,18 +156,25 @@ func (a *attempt) invoke(ctx context.Context) (sandbox.Outcome, error) {
 		RequestID: a.inv.RequestID, Payload: a.inv.Payload, ARN: a.inv.ARN,
 		Deadline: a.deadline, ClientContext: a.inv.ClientContext, TraceID: a.inv.TraceID,
 	})
+	var out sandbox.Outcome
 	switch {
 	case err != nil && (errors.Is(err, runtimeapi.ErrProcessGone) || p.ended()):
-		return a.died(r)
+		err = runtimeapi.ErrProcessGone
 	case err != nil && ctx.Err() != nil:
-		return sandbox.Outcome{}, ctx.Err()
+		err = ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded):
-		return a.timedOut(r)
+		out, err = a.timedOut(r)
 	case err != nil:
-		return sandbox.Outcome{}, err
 	case r.InitError:
-		return a.failedInit(r)
+		out, err = a.failedInit(r)
+	default:
+		out = a.answered(r)
 	}
+	return out, r, err
+}
+
+// answered is the outcome of an answer.
+func (a *attempt) answered(r runtimeapi.Response) sandbox.Outcome {
 	out := sandbox.Outcome{Payload: r.Payload}
 	switch {
 	case r.TooLarge:
@@ -153,7 +182,7 @@ func (a *attempt) invoke(ctx context.Context) (sandbox.Outcome, error) {
 	case r.Failed():
 		out.Failure, out.Payload = sandbox.FailureHandler, r.ErrorPayload
 	}
-	return a.finish(out, r), nil
+	return a.finish(out, r)
 }
 
 // noProcess is the outcome when there is nothing to run.

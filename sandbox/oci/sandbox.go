@@ -35,6 +35,7 @@ type box struct {
 	binding  *sandbox.Binding
 	frozen   bool
 	began    time.Time // when initialisation began, of this process and binding
+	used     bool      // the process has initialised: if it is gone, it went after an answer
 	cleared  bool      // nothing is left
 
 	mu   sync.Mutex
@@ -200,7 +201,7 @@ func (b *box) startProcess(ctx context.Context) error {
 		return err
 	}
 	var pid int
-	b.began = time.Now()
+	b.began, b.used = time.Now(), false
 	b.api.Booting()
 	err = b.host.space.do(func() error {
 		if err := spec.write(); err != nil {

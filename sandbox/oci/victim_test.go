@@ -1,0 +1,5 @@
+package oci_test
+
+const victimArgument = "thermocline-victim"
+
+func victim() {}
