@@ -1,0 +1,105 @@
+package frontend
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+const maxParameters = 2
+
+// operation is one operation of an API.
+type operation struct {
+	name        string // as AWS names it, in messages
+	method      string
+	pattern     string // segments; {} is a parameter
+	serve       func(q *request) error
+	maxBody     int64 // maxBody if 0
+	forInvokers bool  // keys with the scope invoke may call it
+
+	segments []string
+}
+
+// operations are all operations, by their number of segments.
+var operations = index([]operation{
+	{name: "InvokeFunction", method: "POST", pattern: "/2015-03-31/functions/{}/invocations", serve: (*request).invoke, maxBody: maxInvokeBody, forInvokers: true},
+
+	{name: "CreateFunction", method: "POST", pattern: "/2015-03-31/functions", serve: (*request).createFunction, maxBody: maxCreateBody},
+	{name: "ListFunctions", method: "GET", pattern: "/2015-03-31/functions", serve: (*request).listFunctions},
+	{name: "GetFunction", method: "GET", pattern: "/2015-03-31/functions/{}", serve: (*request).getFunction},
+	{name: "DeleteFunction", method: "DELETE", pattern: "/2015-03-31/functions/{}", serve: (*request).deleteFunction},
+	{name: "GetFunctionConfiguration", method: "GET", pattern: "/2015-03-31/functions/{}/configuration", serve: (*request).getFunctionConfiguration},
+	{name: "UpdateFunctionConfiguration", method: "PUT", pattern: "/2015-03-31/functions/{}/configuration", serve: (*request).updateFunctionConfiguration},
+	{name: "UpdateFunctionCode", method: "PUT", pattern: "/2015-03-31/functions/{}/code", serve: (*request).updateFunctionCode, maxBody: maxCreateBody},
+
+	{name: "PublishVersion", method: "POST", pattern: "/2015-03-31/functions/{}/versions", serve: (*request).publishVersion},
+	{name: "ListVersionsByFunction", method: "GET", pattern: "/2015-03-31/functions/{}/versions", serve: (*request).listVersions},
+})
+
+// index groups operations by the number of their segments.
+func index(list []operation) map[int][]operation {
+	m := make(map[int][]operation)
+	for _, op := range list {
+		op.segments = strings.Split(op.pattern[1:], "/")
+		m[len(op.segments)] = append(m[len(op.segments)], op)
+	}
+	return m
+}
+
+// match finds the request's operation and fills in the path's parameters. It
+// returns nil when there is none.
+func (q *request) match() *operation {
+	var room [8]string
+	segments := room[:0]
+	for rest := strings.Trim(q.r.URL.EscapedPath(), "/"); rest != ""; {
+		if len(segments) == len(room) {
+			return nil
+		}
+		var s string
+		s, rest, _ = strings.Cut(rest, "/")
+		segments = append(segments, s)
+	}
+	candidates := operations[len(segments)]
+	for i := range candidates {
+		if op := &candidates[i]; op.method == q.r.Method && q.take(op, segments) {
+			return op
+		}
+	}
+	return nil
+}
+
+// take compares a path with an operation's and keeps the parameters.
+func (q *request) take(op *operation, segments []string) bool {
+	n := 0
+	for i, want := range op.segments {
+		if want != "{}" {
+			if segments[i] != want {
+				return false
+			}
+			continue
+		}
+		value, err := url.PathUnescape(segments[i])
+		if err != nil || value == "" {
+			return false
+		}
+		q.path[n] = value
+		n++
+	}
+	return true
+}
+
+// servePublic answers what needs no signature, if r is such a request.
+func (s *Server) servePublic(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, "/thermocline/v1/") {
+		return false
+	}
+	switch {
+	case r.URL.Path == "/thermocline/v1/health":
+		s.health(w, r)
+	case strings.HasPrefix(r.URL.Path, codePath):
+		s.serveCode(w, r)
+	default:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,176 @@
+package frontend
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"thermocline"
+	"thermocline/dispatch"
+	"thermocline/store"
+)
+
+// History counts invocations; *history.History is one. Its methods are safe
+// for concurrent use and do not block.
+type History interface {
+	Started(id thermocline.FunctionID, now time.Time)
+	Finished(id thermocline.FunctionID, duration time.Duration, now time.Time)
+	// Cancelled ends an invocation that did not run, or whose end somebody else
+	// sees (an event).
+	Cancelled(id thermocline.FunctionID)
+	Usage(id thermocline.FunctionID, now time.Time) thermocline.Usage
+}
+
+// Router decides where invocations go: the fleet by the usage, the managers in
+// it. Its methods are safe for concurrent use and do no I/O.
+type Router interface {
+	// Route returns the route of one invocation. managers are those that
+	// announce themselves now, of all fleets.
+	Route(id thermocline.FunctionID, u thermocline.Usage, managers []thermocline.ManagerInfo, now time.Time) dispatch.Route
+
+	// Explain returns what `thermocline explain` shows, to be encoded as JSON.
+	// It changes no decision.
+	Explain(id thermocline.FunctionID, u thermocline.Usage, managers []thermocline.ManagerInfo, now time.Time) (any, error)
+
+	// Describe returns the configured fleets in the order of their claims.
+	Describe() []FleetInfo
+}
+
+// FleetInfo is one configured fleet.
+type FleetInfo struct {
+	Name  string        `json:"name"`
+	Mode  dispatch.Mode `json:"dispatch"`
+	Enter string        `json:"enter"` // CEL
+	Stay  string        `json:"stay"`  // CEL
+	Dwell string        `json:"dwell"` // a Go duration
+	// Functions that are in the fleet now, and the sum of their rates in
+	// invocations per second.
+	Functions  int     `json:"functions"`
+	RateMinute float64 `json:"rate_minute"`
+	RateHour   float64 `json:"rate_hour"`
+}
+
+// Runtimes knows which runtimes can run here.
+type Runtimes interface {
+	// Check returns nil when the runtime can run here, otherwise an error whose
+	// text names what is missing; the caller gets to see it.
+	Check(runtime string) error
+	// Runtimes lists all that could run here, available or not.
+	Runtimes() []Runtime
+}
+
+// Runtime is one runtime as the own API lists it.
+type Runtime struct {
+	Name      string `json:"name"`
+	Available bool   `json:"available"`
+	Detail    string `json:"detail"` // the interpreter, or what is missing
+}
+
+// Managers reports the instance managers' insides, for people to look at.
+type Managers interface {
+	Status(ctx context.Context) ([]thermocline.ManagerStatus, error)
+}
+
+// Store is what the frontend needs to be kept.
+type Store interface {
+	store.Functions
+	store.Code
+	store.Accounts
+	store.Logs
+}
+
+// Options configures a Server. Store, History, Router, Dispatch, Runtimes and
+// Region are required.
+type Options struct {
+	Store    Store
+	History  History
+	Router   Router
+	Dispatch dispatch.Client
+	Runtimes Runtimes
+	Managers Managers // may be nil
+	Region   string   // the name of the one region, in every ARN and scope
+
+	// Architectures of functions that can run here; that of this process if
+	// empty. "x86_64", "arm64".
+	Architectures []string
+
+	// LocationKey signs the URLs of code packages. Frontends that serve the
+	// same clients need the same one; a random one if empty.
+	LocationKey []byte
+
+	Limits Limits
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// Limits bounds what the Server takes. Zero fields get the defaults.
+type Limits struct {
+	// Concurrent is how many invocations of one account may run at once
+	// through this frontend: 1000.
+	Concurrent int
+	// BodyBytes bounds the bytes of all large request bodies that are held at
+	// once: 512 MB. What does not fit is answered 429.
+	BodyBytes int64
+	// StartWithin is how long a synchronous invocation may wait to be started:
+	// 10 s.
+	StartWithin time.Duration
+	// Settle is how long a function is shown as Pending or InProgress: 300 ms.
+	// The work behind these states is done before the answer, but clients rely
+	// on seeing them. An invocation does not wait for it.
+	Settle time.Duration
+	// BodyTimeout is how long a client may take to send a body: 2 min.
+	BodyTimeout time.Duration
+	// LocationLife is how long the URL of a code package is valid: 10 min.
+	LocationLife time.Duration
+}
+
+// The quotas of the Lambda API that are not configurable.
+const (
+	maxCreateBody   = 70_167_211
+	maxZip          = 52_428_800
+	maxUnzipped     = 262_144_000
+	maxBody         = 1 << 20 // of every other operation
+	maxEnvironment  = 4096    // bytes of the variables as JSON
+	maxClientCtx    = 3583
+	maxTotalCode    = 80_530_636_800 // as GetAccountSettings says; not enforced
+	minUnreserved   = 100
+	maxAliases      = 1000 // of one function; they are kept with it
+	maxTags         = 50
+	platformTimeout = time.Minute // beyond start-by and the function's timeout
+)
+
+func (o Options) withDefaults() Options {
+	l := &o.Limits
+	if l.Concurrent == 0 {
+		l.Concurrent = 1000
+	}
+	if l.BodyBytes == 0 {
+		l.BodyBytes = 512 << 20
+	}
+	if l.StartWithin == 0 {
+		l.StartWithin = 10 * time.Second
+	}
+	if l.Settle == 0 {
+		l.Settle = 300 * time.Millisecond
+	}
+	if l.BodyTimeout == 0 {
+		l.BodyTimeout = 2 * time.Minute
+	}
+	if l.LocationLife == 0 {
+		l.LocationLife = 10 * time.Minute
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if len(o.Architectures) == 0 {
+		o.Architectures = []string{"x86_64"}
+		if runtime.GOARCH == "arm64" {
+			o.Architectures = []string{"arm64"}
+		}
+	}
+	return o
+}
