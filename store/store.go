@@ -27,12 +27,13 @@ type Functions interface {
 	// else was faster. An error of change ends it and is returned as it is.
 	Update(ctx context.Context, id thermocline.FunctionID, change func(f *thermocline.Function) error) (*thermocline.Function, error)
 
-	// Publish stores f as a new numbered version; KindConflict when it exists.
-	// Numbers are not used again while the function exists.
+	// Publish stores f as a new numbered version; KindConflict when the number
+	// or a larger one was used. Numbers are not used again while the function
+	// exists. KindNotFound when there is no function.
 	Publish(ctx context.Context, f *thermocline.Function) error
 
-	// Delete removes all versions (Version "") or one. KindNotFound when there
-	// is none.
+	// Delete removes all versions (Version "") or a numbered one. KindNotFound
+	// when there is none; KindInvalidParameter for Latest alone.
 	Delete(ctx context.Context, id thermocline.FunctionID) error
 
 	// List returns the Latest version of an account's functions, by name, from
@@ -43,9 +44,18 @@ type Functions interface {
 	Versions(ctx context.Context, account, name string) ([]*thermocline.Function, error)
 }
 
+// Numbers knows the numbers of versions.
+type Numbers interface {
+	// NextVersion returns the smallest number that Publish takes. Somebody else
+	// may take it first: Publish answers KindConflict then, ask again.
+	// KindNotFound.
+	NextVersion(ctx context.Context, account, name string) (string, error)
+}
+
 // Code keeps code packages by the base64 SHA-256 of their zip.
 type Code interface {
-	// Put stores a package; storing it again is cheap and no error.
+	// Put stores a package; storing it again is cheap and no error, and makes it
+	// young for Collect. KindInvalidParameter when the hash is another one.
 	Put(ctx context.Context, sha256 string, zip []byte) error
 	// Open returns a package. KindNotFound.
 	Open(ctx context.Context, sha256 string) (io.ReadCloser, error)
@@ -85,11 +95,11 @@ type Accounts interface {
 	CreateAccount(ctx context.Context, a Account) error // KindConflict
 	Accounts(ctx context.Context) ([]Account, error)
 	DeleteAccount(ctx context.Context, id string) error // KindNotFound; with its keys
-	PutKey(ctx context.Context, k Key) error            // creates or replaces
+	PutKey(ctx context.Context, k Key) error            // creates or replaces; KindNotFound without its account
 	// Key returns a key by its id from memory that follows the store: it is
 	// asked on every request. KindNotFound.
 	Key(ctx context.Context, id string) (Key, error)
-	Keys(ctx context.Context, account string) ([]Key, error) // without secrets
+	Keys(ctx context.Context, account string) ([]Key, error) // without secrets, oldest first; KindNotFound
 }
 
 // LogQuery selects log lines of one function.
@@ -107,14 +117,14 @@ type Logs interface {
 	// stored (not necessarily synced).
 	Append(ctx context.Context, lines []thermocline.LogLine) error
 	// Read calls each for every line in order; an error of each ends it and is
-	// returned.
+	// returned. With Follow the end of ctx is no error.
 	Read(ctx context.Context, q LogQuery, each func(thermocline.LogLine) error) error
 	// DeleteLogs removes the lines of a function.
 	DeleteLogs(ctx context.Context, account, function string) error
 }
 
 // Histories keeps snapshots of usage histories, one per slot (an incarnation
-// of a frontend).
+// of a frontend). Removing one that is not there is no error.
 type Histories interface {
 	SaveHistory(ctx context.Context, slot string, snapshot []byte) error
 	LoadHistories(ctx context.Context) (map[string][]byte, error)
@@ -124,6 +134,7 @@ type Histories interface {
 // Store is all of it.
 type Store interface {
 	Functions
+	Numbers
 	Code
 	Accounts
 	Logs
