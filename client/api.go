@@ -28,26 +28,35 @@ func (c *Client) Health(ctx context.Context) (Health, error) {
 type Explanation struct {
 	Function string    `json:"function"`
 	Fleet    string    `json:"fleet"`
-	Manager  string    `json:"manager"` // the first choice
-	Since    time.Time `json:"since"`   // in this fleet
-	// Usage has the values of the variables that criteria read, by their name.
+	Dispatch string    `json:"dispatch"` // "direct" or "queue"
+	Since    time.Time `json:"since"`    // in this fleet
+	// MayLeave is when the dwell ends, nil when it has.
+	MayLeave *time.Time `json:"may_leave"`
+	Manager  string     `json:"manager"`  // the function's home
+	Managers []string   `json:"managers"` // the choices, in order
+
+	// Usage has the variables that criteria read, by name: rates in
+	// invocations per second, durations in ms, offered load in erlang.
 	Usage    map[string]float64 `json:"usage"`
+	Last     *time.Time         `json:"last"` // the latest start
 	Criteria []Criterion        `json:"criteria"`
-	// Change says in words what would change the decision.
-	Change []string `json:"change"`
+	// Changes are sentences: what would move the function.
+	Changes []string `json:"changes"`
 
 	// Raw is the answer as the server sent it.
 	Raw json.RawMessage `json:"-"`
 }
 
-// Criterion is one comparison of a criterion with a constant.
+// Criterion is one comparison of a fleet's expression with a constant.
 type Criterion struct {
 	Fleet      string  `json:"fleet"`
 	Expression string  `json:"expression"` // "enter" or "stay"
-	Text       string  `json:"text"`       // rate_minute > 0.2
-	Value      float64 `json:"value"`
+	Variable   string  `json:"variable"`
+	Unit       string  `json:"unit"`
+	Operator   string  `json:"operator"`
 	Threshold  float64 `json:"threshold"`
-	Distance   float64 `json:"distance"` // value − threshold
+	Value      float64 `json:"value"`
+	Distance   float64 `json:"distance"` // threshold − value
 	Holds      bool    `json:"holds"`
 }
 
