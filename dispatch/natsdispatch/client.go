@@ -105,10 +105,11 @@ func (c *Client) sweep(now time.Time) {
 	})
 }
 
-// stray answers an ask that comes too late, so that the manager need not wait.
+// stray answers what comes too late (an ask, a fetch, a result that waits to be
+// fetched), so that the manager need not wait.
 func (c *Client) stray(m *nats.Msg) {
-	if m.Reply != "" && len(m.Data) > 2 && frameKind(m.Data[2]) == frameAsk {
-		_ = c.link.nc.Publish(m.Reply, verdictFrame(frameDeny))
+	if m.Reply != "" {
+		_ = c.link.nc.Publish(m.Reply, bareFrame(frameDeny))
 	}
 }
 

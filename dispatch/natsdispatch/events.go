@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"thermocline"
+	"thermocline/dispatch"
 )
 
 // events runs the events of one manager.
@@ -167,23 +168,28 @@ func (s *events) run(e *event) {
 // settle acknowledges the event, stores its next attempt, or gives it back.
 func (s *events) settle(e *event, res *thermocline.Result, err error) {
 	o := s.v.link.opts
-	d := decide(o, e.req.inv.Attempt, e.deliveries, res, err, s.v.handling.Err() != nil)
+	if ended := s.v.handling.Err(); err != nil && ended != nil {
+		err = ended
+	}
+	// The server's count of deliveries only stretches the back-off; the
+	// attempts are in the event's own record.
+	verdict, delay := o.Retry.Decide(e.req.inv.Attempt, int(e.deliveries)-1, res, err)
 	log := o.Logger.With("request_id", e.req.inv.RequestID, "function", e.req.inv.Function.String(), "manager", s.v.id)
-	switch d.what {
-	case verdictBackOff:
-		s.nak(s.forget(e), d.delay)
+	switch verdict {
+	case dispatch.EventBack:
+		s.nak(s.forget(e), delay)
 		return
-	case verdictRetry:
-		next := request{inv: e.req.inv, notBefore: o.Now().Add(d.delay)}
+	case dispatch.EventAgain:
+		next := request{inv: e.req.inv, notBefore: o.Now().Add(delay)}
 		next.inv.Attempt++
 		if err := s.store(e.subject, &next); err != nil {
 			// The queue is full, say: the event comes again as it is, which is
 			// an attempt too many rather than one too few.
 			log.Warn("cannot store the next attempt of an event", "error", err)
-			s.nak(s.forget(e), d.delay)
+			s.nak(s.forget(e), delay)
 			return
 		}
-	case verdictGiveUp:
+	case dispatch.EventGivenUp:
 		log.Warn("event given up after its last attempt", "attempt", e.req.inv.Attempt, "error", err)
 	}
 	for range 3 {

@@ -27,7 +27,7 @@ func (v *service) take(m *nats.Msg, pulled bool) {
 		v.discard(m, pulled)
 		return
 	}
-	size := int64(len(q.inv.Payload)) + v.link.opts.ResultReserve
+	size := int64(len(q.inv.Payload)+q.parked) + v.link.opts.ResultReserve
 	if v.stopping.Load() || !v.room.take(size) {
 		v.refuse(q, thermocline.Errorf(thermocline.KindRefused, "the manager has no room"))
 		v.discard(m, pulled)
@@ -35,8 +35,22 @@ func (v *service) take(m *nats.Msg, pulled bool) {
 	}
 	v.handlers.Go(func() {
 		defer v.room.release(size)
+		if q.parked > 0 && !v.fetchPayload(q) {
+			v.refuse(q, thermocline.Errorf(thermocline.KindExpired, "the payload did not come in time"))
+			v.discard(m, pulled)
+			return
+		}
 		v.handle(q, m, pulled)
 	})
+}
+
+// fetchPayload gets a large payload from the client that keeps it.
+func (v *service) fetchPayload(q *request) bool {
+	ctx, cancel := context.WithDeadline(v.handling, q.inv.StartBy)
+	defer cancel()
+	payload, err := v.link.fetch(ctx, v.mux, q.reply, q.parked)
+	q.inv.Payload = payload
+	return err == nil
 }
 
 // discard takes a message out of its queue for good.
@@ -128,24 +142,56 @@ func (v *service) refuse(q *request, err *thermocline.Error) {
 // answer sends an answer with the manager's load.
 func (v *service) answer(q *request, a *answer) {
 	a.load = v.load()
-	size := 0
 	if a.result != nil {
-		size = len(a.result.Payload)
 		if len(a.result.LogTail) > maxHeader/4 {
 			r := *a.result
 			r.LogTail = r.LogTail[len(r.LogTail)-maxHeader/4:]
 			a.result = &r
 		}
 	}
-	err := withFrame(size, func(b []byte) []byte { return appendAnswer(b, a) }, func(b []byte) error {
-		return v.link.nc.Publish(q.reply, b)
-	})
-	if errors.Is(err, nats.ErrMaxPayload) && a.kind == frameResult {
+	var err error
+	switch size := len(resultPayload(a.result)); {
+	case size > thermocline.MaxResult:
 		v.answer(q, &answer{kind: frameError, accepted: true, err: thermocline.Errorf(thermocline.KindInternal, "the result of %d bytes is too large", size)})
 		return
+	case size > inlineLimit:
+		a.parked = size
+		err = v.park(q, a)
+	default:
+		err = v.send(q, "", a)
 	}
 	if err != nil {
 		v.link.opts.Logger.Error("cannot answer", "manager", v.id, "request_id", q.inv.RequestID, "error", err)
+	}
+}
+
+func (v *service) send(q *request, reply string, a *answer) error {
+	return withFrame(len(resultPayload(a.result))-a.parked, func(b []byte) []byte { return appendAnswer(b, a) }, func(b []byte) error {
+		return v.link.nc.PublishMsg(&nats.Msg{Subject: q.reply, Reply: reply, Data: b})
+	})
+}
+
+// park announces a large result and keeps it until the client has fetched it or
+// does not want it.
+func (v *service) park(q *request, a *answer) error {
+	s := make(single, 1)
+	token, subject := v.mux.open(s)
+	defer v.mux.close(token)
+	if err := v.send(q, subject, a); err != nil {
+		return err
+	}
+	timer := time.NewTimer(parkTimeout)
+	defer timer.Stop()
+	select {
+	case m := <-s:
+		if isFetch(m) {
+			return v.link.deliver(m.Reply, a.result.Payload)
+		}
+		return nil // the client is gone, or no longer waits
+	case <-v.handling.Done():
+		return v.handling.Err()
+	case <-timer.C:
+		return errors.New("the client has not fetched its result")
 	}
 }
 
@@ -171,7 +217,8 @@ func publicError(err error) *thermocline.Error {
 	return &thermocline.Error{Kind: e.Kind, Message: message, Reason: e.Reason}
 }
 
-// request with a deadline of its own, for what follows the handlers.
+// confirm sends a word of the acknowledgement protocol and waits until the
+// server has taken it.
 func (v *service) confirm(subject string, word []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout)
 	defer cancel()

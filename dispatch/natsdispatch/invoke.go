@@ -3,6 +3,7 @@ package natsdispatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -183,6 +184,8 @@ type outcome struct {
 	result  *thermocline.Result
 	err     error
 	manager string // who answered
+	parked  int    // bytes of the result's payload that the manager keeps
+	keeper  string // and the subject to fetch them
 	// again says that it was not started and another choice may be tried. err
 	// is then KindRefused for want of room, KindExpired when nobody accepted
 	// it in time or nobody was there, anything else for a failure.
@@ -203,10 +206,13 @@ func (c *Client) attempt(ctx context.Context, k *call, to choice, last bool) out
 	if soon := now.Add(c.link.opts.StartWithin); !last && soon.Before(deadline) {
 		deadline = soon
 	}
-	t := &try{c: c, done: make(chan outcome, 1)}
+	t := &try{c: c, done: make(chan outcome, 1), payload: k.inv.Payload, fetches: make(chan string, 1)}
 	tok, reply := c.mux.open(t)
 	defer c.mux.close(tok)
 	q := request{inv: k.inv, reply: reply}
+	if n := len(q.inv.Payload); n > inlineLimit {
+		q.parked = n
+	}
 	q.inv.StartBy = deadline
 	msg := &nats.Msg{Reply: reply}
 	if to.manager == "" {
@@ -214,7 +220,7 @@ func (c *Client) attempt(ctx context.Context, k *call, to choice, last bool) out
 	} else {
 		msg.Subject = c.link.names.direct(to.manager)
 	}
-	err := withFrame(len(q.inv.Payload), func(b []byte) []byte { return appendRequest(b, &q) }, func(b []byte) error {
+	err := withFrame(len(q.inv.Payload)-q.parked, func(b []byte) []byte { return appendRequest(b, &q) }, func(b []byte) error {
 		msg.Data = b
 		return c.link.nc.PublishMsg(msg)
 	})
@@ -222,9 +228,41 @@ func (c *Client) attempt(ctx context.Context, k *call, to choice, last bool) out
 		return outcome{again: true, err: thermocline.WithCause(thermocline.KindUnavailable, err, "the invocation could not be sent; it was not started")}
 	}
 	o := t.wait(ctx, deadline.Sub(now))
-	if to.manager == "" && errors.Is(o.err, errNobody) {
-		c.restore(ctx)
+	if to.manager == "" {
+		c.unqueue(ctx, t, o)
 	}
+	if o.parked > 0 {
+		return c.collect(ctx, o)
+	}
+	return o
+}
+
+// unqueue removes a request from the queue that nobody has answered: it would
+// be denied, but it would fill the queue until then. It makes the queue again
+// when the server has forgotten it.
+func (c *Client) unqueue(ctx context.Context, t *try, o outcome) {
+	if errors.Is(o.err, errNobody) {
+		c.restore(ctx)
+		return
+	}
+	if seq := t.queued(); seq > 0 && o.manager == "" {
+		_ = c.link.nc.PublishRequest("$JS.API.STREAM.MSG.DELETE."+c.link.names.queueStream(), c.mux.unheard(), fmt.Appendf(nil, `{"seq":%d,"no_erase":true}`, seq))
+	}
+}
+
+// collect fetches a result's payload from the manager that keeps it.
+func (c *Client) collect(ctx context.Context, o outcome) outcome {
+	ctx, cancel := context.WithTimeout(ctx, parkTimeout)
+	defer cancel()
+	payload, err := c.link.fetch(ctx, c.mux, o.keeper, o.parked)
+	if errors.Is(err, context.Canceled) {
+		_ = c.link.nc.Publish(o.keeper, bareFrame(frameDeny))
+		return outcome{err: err}
+	}
+	if err != nil {
+		return outcome{err: thermocline.WithCause(thermocline.KindPossiblyStarted, err, "the result of the invocation was lost")}
+	}
+	o.result.Payload = payload
 	return o
 }
 
@@ -232,12 +270,27 @@ func (c *Client) attempt(ctx context.Context, k *call, to choice, last bool) out
 type try struct {
 	c    *Client
 	done chan outcome // capacity 1, gets exactly one
+	// payload is what a manager may fetch; fetches has the subject to send it
+	// to. Capacity 1: a manager fetches once.
+	payload []byte
+	fetches chan string
 
 	mu          sync.Mutex
 	over        bool
 	granted     time.Time // zero: not granted
 	manager     string    // whom it was granted to
 	incarnation string
+	seq         uint64 // in the queue's stream
+}
+
+// queued returns where in the queue's stream the try is, 0 when it is not.
+func (t *try) queued() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.granted.IsZero() {
+		return 0
+	}
+	return t.seq
 }
 
 // wait returns the outcome. Without a grant within d the try is given up.
@@ -248,6 +301,10 @@ func (t *try) wait(ctx context.Context, d time.Duration) outcome {
 		select {
 		case o := <-t.done:
 			return o
+		case subject := <-t.fetches:
+			if err := t.c.link.deliver(subject, t.payload); err != nil {
+				t.c.link.opts.Logger.Warn("cannot send a payload", "error", err)
+			}
 		case <-timer.C:
 			if t.giveUp() {
 				return outcome{again: true, err: errTooLate}
@@ -331,9 +388,13 @@ func (t *try) receive(m *nats.Msg) {
 		return
 	}
 	if len(m.Data) > 0 && m.Data[0] == '{' {
-		if err := storeError(m.Data); err != nil && t.giveUp() {
-			full := thermocline.KindOf(err) == thermocline.KindThrottled
-			t.done <- outcome{again: !full, err: err}
+		t.stored(m.Data)
+		return
+	}
+	if isFetch(m) {
+		select {
+		case t.fetches <- m.Reply:
+		default:
 		}
 		return
 	}
@@ -349,15 +410,27 @@ func (t *try) receive(m *nats.Msg) {
 		if t.grant(a.load) {
 			verdict = frameGrant
 		}
-		if err := t.c.link.nc.Publish(m.Reply, verdictFrame(verdict)); err != nil {
+		if err := t.c.link.nc.Publish(m.Reply, bareFrame(verdict)); err != nil {
 			t.c.link.opts.Logger.Warn("cannot answer a manager", "error", err, "manager", a.load.manager)
 		}
 	case frameRefused:
 		t.finish(outcome{again: true, err: a.err, manager: a.load.manager})
 	case frameResult:
-		t.finish(outcome{result: a.result, manager: a.load.manager})
+		t.finish(outcome{result: a.result, manager: a.load.manager, parked: a.parked, keeper: m.Reply})
 	case frameError:
 		t.finish(outcome{again: !a.accepted && mayTryAgain(a.err.Kind), err: a.err, manager: a.load.manager})
+	}
+}
+
+// stored takes the queue's acknowledgement.
+func (t *try) stored(ack []byte) {
+	seq, err := storedAt(ack)
+	t.mu.Lock()
+	t.seq = seq
+	t.mu.Unlock()
+	if err != nil && t.giveUp() {
+		full := thermocline.KindOf(err) == thermocline.KindThrottled
+		t.done <- outcome{again: !full, err: err}
 	}
 }
 
@@ -366,6 +439,3 @@ func (t *try) receive(m *nats.Msg) {
 func mayTryAgain(k thermocline.Kind) bool {
 	return k == thermocline.KindInternal || k == thermocline.KindUnavailable || k == thermocline.KindThrottled
 }
-
-// verdictFrame is a grant or a denial: a frame with an empty header.
-func verdictFrame(k frameKind) []byte { return []byte{frameMagic, frameVersion, byte(k), 0} }

@@ -110,6 +110,9 @@ func (m *mux) each(f func(receiver)) {
 	}
 }
 
+// unheard returns a reply subject that nobody waits on: JetStream wants one.
+func (m *mux) unheard() (subject string) { return m.prefix + "0" }
+
 // single is a receiver of one message.
 type single chan *nats.Msg
 
@@ -150,33 +153,36 @@ func (m *mux) store(ctx context.Context, subject, id string, data []byte) error 
 		}
 		return thermocline.WithCause(thermocline.KindUnavailable, err, "the event could not be stored; try again")
 	}
-	return storeError(got.Data)
+	_, err = storedAt(got.Data)
+	return err
 }
 
-// storeError reads a stream's acknowledgement of a publication.
-func storeError(data []byte) error {
+// storedAt reads a stream's acknowledgement of a publication: its sequence, or
+// why it was not stored.
+func storedAt(data []byte) (seq uint64, err error) {
 	var ack struct {
 		Stream string `json:"stream"`
+		Seq    uint64 `json:"seq"`
 		Error  *struct {
 			ErrCode     int    `json:"err_code"`
 			Description string `json:"description"`
 		} `json:"error"`
 	}
-	err := json.Unmarshal(data, &ack)
+	err = json.Unmarshal(data, &ack)
 	switch {
 	case err != nil:
-		return thermocline.WithCause(thermocline.KindUnavailable, err, "the request could not be stored; try again")
+		return 0, thermocline.WithCause(thermocline.KindUnavailable, err, "the request could not be stored; try again")
 	case ack.Error != nil && isFull(ack.Error.Description):
-		return &thermocline.Error{
+		return 0, &thermocline.Error{
 			Kind: thermocline.KindThrottled, Reason: thermocline.ReasonConcurrent,
 			Message: "Rate Exceeded.", Cause: errors.New(ack.Error.Description),
 		}
 	case ack.Error != nil:
-		return thermocline.WithCause(thermocline.KindUnavailable, errors.New(ack.Error.Description), "the request could not be stored; try again")
+		return 0, thermocline.WithCause(thermocline.KindUnavailable, errors.New(ack.Error.Description), "the request could not be stored; try again")
 	case ack.Stream == "":
-		return thermocline.Errorf(thermocline.KindUnavailable, "the request could not be stored; try again")
+		return 0, thermocline.Errorf(thermocline.KindUnavailable, "the request could not be stored; try again")
 	}
-	return nil
+	return ack.Seq, nil
 }
 
 // isFull tells a stream that refuses because of its bounds from one that

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"thermocline"
+	"thermocline/dispatch"
 )
 
 // Options are the settings of both sides. The zero value of a field takes the
@@ -72,12 +73,8 @@ type Options struct {
 	// EventAckWait is the time after which an event whose manager is gone is
 	// delivered again (5 s).
 	EventAckWait time.Duration
-	// RetryDelays are the pauses before the second, third, … attempt of an
-	// event (1 min, 2 min: three attempts in all).
-	RetryDelays []time.Duration
-	// BackOffMin and BackOffMax bound the exponential back-off of a refused
-	// event (1 s, 5 min).
-	BackOffMin, BackOffMax time.Duration
+	// Retry says when a failed event runs again.
+	Retry dispatch.Retry
 }
 
 const (
@@ -132,11 +129,7 @@ func (o Options) complete() (Options, error) {
 	orDefault(&o.EventMaxPayload, thermocline.MaxEventPayload)
 	orDefault(&o.MaxEvents, 256)
 	orDefault(&o.EventAckWait, 5*time.Second)
-	orDefault(&o.BackOffMin, time.Second)
-	orDefault(&o.BackOffMax, 5*time.Minute)
-	if o.RetryDelays == nil {
-		o.RetryDelays = []time.Duration{time.Minute, 2 * time.Minute}
-	}
+	o.Retry = o.Retry.Complete()
 	var faults []string
 	if !token.MatchString(o.Prefix) {
 		faults = append(faults, "Prefix may have letters, digits, - and _ only")

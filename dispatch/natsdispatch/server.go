@@ -95,7 +95,9 @@ func (v *service) start() (stop func()) {
 func (v *service) stop(direct *subscription, stopParts, endHandlers func()) {
 	v.stopping.Store(true)
 	v.lease.kick()
-	v.lease.awaitWithdrawn(apiTimeout)
+	if !v.link.nc.IsClosed() {
+		v.lease.awaitWithdrawn(apiTimeout)
+	}
 	direct.drain()
 	v.events.stop()
 	done := make(chan struct{})

@@ -19,6 +19,7 @@ type link struct {
 	nc    *nats.Conn
 	js    jetstream.JetStream
 	kv    jetstream.KeyValue
+	bulk  chan struct{} // a place for each fetch of a large payload
 }
 
 // newLink checks the server's limits and makes the streams and the bucket.
@@ -34,7 +35,7 @@ func newLink(ctx context.Context, nc *nats.Conn, o Options) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("natsdispatch: %w", err)
 	}
-	l := &link{opts: o, names: names{o.Prefix}, nc: nc, js: js}
+	l := &link{opts: o, names: names{o.Prefix}, nc: nc, js: js, bulk: make(chan struct{}, bulkAtOnce)}
 	if err := l.setup(ctx); err != nil {
 		return nil, fmt.Errorf("natsdispatch: %w", err)
 	}

@@ -22,6 +22,9 @@ const (
 	// maxHeader bounds a header: the longest legal field is the client context
 	// (3,583 bytes), the log tail has 4 KB.
 	maxHeader = 64 << 10
+	// maxParked bounds the payloads that are kept for a receiver: a result, the
+	// larger of the two, with room.
+	maxParked = 8 << 20
 )
 
 // frameKind says what a frame is.
@@ -31,7 +34,8 @@ const (
 	frameRequest frameKind = 'Q' // client → manager: run this
 	frameAsk     frameKind = 'A' // manager → client: there is room, may I start?
 	frameGrant   frameKind = 'G' // client → manager: start
-	frameDeny    frameKind = 'D' // client → manager: do not
+	frameDeny    frameKind = 'D' // client → manager: do not; the result is not wanted
+	frameFetch   frameKind = 'F' // either way: send me the payload that you keep
 	frameRefused frameKind = 'R' // manager → client: not started, never will be
 	frameResult  frameKind = 'S' // manager → client: it ran
 	frameError   frameKind = 'X' // manager → client: the platform failed
@@ -44,6 +48,9 @@ type request struct {
 	inv thermocline.Invocation
 	// reply is the subject for the answers; "" for events.
 	reply string
+	// parked is the size of the payload when it does not come along but is
+	// kept by the client; 0: it is here.
+	parked int
 	// notBefore is when the next attempt of an event may run; zero: now.
 	notBefore time.Time
 }
@@ -65,6 +72,9 @@ type answer struct {
 	err    *thermocline.Error  // frameRefused and frameError
 	// accepted tells for frameError whether the invocation had been accepted.
 	accepted bool
+	// parked is the size of the result's payload when the manager keeps it; 0:
+	// it is here.
+	parked int
 }
 
 // appendFrame puts header and payload together. body appends the fields.
@@ -81,7 +91,11 @@ func appendFrame(b []byte, kind frameKind, payload []byte, body func([]byte) []b
 }
 
 func appendRequest(b []byte, r *request) []byte {
-	return appendFrame(b, frameRequest, r.inv.Payload, func(b []byte) []byte {
+	payload := r.inv.Payload
+	if r.parked > 0 {
+		payload = nil
+	}
+	return appendFrame(b, frameRequest, payload, func(b []byte) []byte {
 		v := &r.inv
 		b = appendString(b, v.RequestID)
 		b = appendString(b, v.Function.Account)
@@ -98,6 +112,7 @@ func appendRequest(b []byte, r *request) []byte {
 		b = appendTime(b, v.StartBy)
 		b = binary.AppendVarint(b, int64(v.Attempt))
 		b = appendString(b, r.reply)
+		b = binary.AppendVarint(b, int64(r.parked))
 		return appendTime(b, r.notBefore)
 	})
 }
@@ -125,8 +140,9 @@ func decodeRequest(m []byte) (*request, error) {
 	v.StartBy = d.time()
 	v.Attempt = int(d.varint())
 	r.reply = d.string()
+	r.parked = d.size()
 	r.notBefore = d.time()
-	if d.bad || v.RequestID == "" {
+	if d.bad || v.RequestID == "" || r.parked > 0 && (len(payload) > 0 || r.reply == "") {
 		return nil, errFrame
 	}
 	v.Payload = payload
@@ -135,7 +151,7 @@ func decodeRequest(m []byte) (*request, error) {
 
 func appendAnswer(b []byte, a *answer) []byte {
 	var payload []byte
-	if a.result != nil {
+	if a.result != nil && a.parked == 0 {
 		payload = a.result.Payload
 	}
 	return appendFrame(b, a.kind, payload, func(b []byte) []byte {
@@ -146,6 +162,7 @@ func appendAnswer(b []byte, a *answer) []byte {
 		b = appendBool(b, a.load.draining)
 		switch a.kind {
 		case frameResult:
+			b = binary.AppendVarint(b, int64(a.parked))
 			b = appendResult(b, a.result)
 		case frameRefused, frameError:
 			b = binary.AppendVarint(b, int64(a.err.Kind))
@@ -191,6 +208,7 @@ func decodeAnswer(m []byte) (*answer, error) {
 	switch kind {
 	case frameAsk:
 	case frameResult:
+		a.parked = d.size()
 		a.result = d.result()
 		a.result.Payload = payload
 	case frameRefused, frameError:
@@ -291,6 +309,16 @@ func (d *decoder) varint() int64 {
 	}
 	d.b = d.b[used:]
 	return v
+}
+
+// size is the size of a payload that is kept.
+func (d *decoder) size() int {
+	n := d.varint()
+	if n < 0 || n > maxParked {
+		d.b, d.bad = nil, true
+		return 0
+	}
+	return int(n)
 }
 
 func (d *decoder) bool() bool {
