@@ -20,8 +20,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == victimArgument {
-		victim()
+	if dir := os.Getenv(victimVariable); dir != "" {
+		victim(dir, os.Getenv("THERMOCLINE_VICTIM_CODE"))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -99,6 +99,18 @@ func newRuntime(t testing.TB, cfg oci.Config) *oci.Runtime {
 // traces finds all that the host still has of a runtime.
 func traces(t testing.TB, cfg oci.Config) []string {
 	t.Helper()
+	found := hostTraces(t, cfg)
+	for _, dir := range []string{cfg.StateDir, cfg.ScratchDir} {
+		if _, err := os.Lstat(dir); err == nil {
+			found = append(found, dir)
+		}
+	}
+	return found
+}
+
+// hostTraces is traces without the runtime's own directories.
+func hostTraces(t testing.TB, cfg oci.Config) []string {
+	t.Helper()
 	var found []string
 	name := filepath.Base(cfg.StateDir)
 	for _, file := range []string{"/proc/self/mountinfo", "/proc/swaps"} {
@@ -118,11 +130,6 @@ func traces(t testing.TB, cfg oci.Config) []string {
 			found = append(found, f+": "+string(data))
 		}
 	}
-	for _, dir := range []string{cfg.StateDir, cfg.ScratchDir} {
-		if _, err := os.Lstat(dir); err == nil {
-			found = append(found, dir)
-		}
-	}
 	groups := append(glob(t, "/sys/fs/cgroup/*/*"), glob(t, "/sys/fs/cgroup/*")...)
 	for _, g := range groups {
 		if strings.HasSuffix(g, name) {
@@ -130,21 +137,11 @@ func traces(t testing.TB, cfg oci.Config) []string {
 		}
 	}
 	for _, p := range glob(t, "/proc/[0-9]*/cmdline") {
-		if data, err := os.ReadFile(p); err == nil && strings.Contains(string(data), cfg.StateDir) && p != selfCmdline() {
+		if data, err := os.ReadFile(p); err == nil && strings.Contains(string(data), cfg.StateDir) {
 			found = append(found, p+": "+strings.ReplaceAll(string(data), "\x00", " "))
 		}
 	}
 	return found
-}
-
-func selfCmdline() string { return filepath.Join("/proc", strings.TrimSpace(pid()), "cmdline") }
-
-func pid() string {
-	p, err := os.Readlink("/proc/self")
-	if err != nil {
-		return ""
-	}
-	return p
 }
 
 func glob(t testing.TB, pattern string) []string {

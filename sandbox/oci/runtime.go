@@ -86,7 +86,7 @@ func (r *Runtime) prepare() (*host, error) {
 
 var errRuntimeClosed = thermocline.Errorf(thermocline.KindUnavailable, "the sandbox runtime is closed")
 
-func (r *Runtime) makeHost() (h *host, err error) {
+func (r *Runtime) makeHost() (_ *host, err error) {
 	for _, dir := range []string{r.cfg.StateDir, r.spaceDir()} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, err
@@ -97,7 +97,7 @@ func (r *Runtime) makeHost() (h *host, err error) {
 			return nil, err
 		}
 	}
-	h = &host{}
+	h := &host{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.close())

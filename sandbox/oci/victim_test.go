@@ -1,5 +1,0 @@
-package oci_test
-
-const victimArgument = "thermocline-victim"
-
-func victim() {}
