@@ -2,7 +2,10 @@ package manager
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +77,7 @@ type Manager struct {
 	o       Options
 	log     *slog.Logger
 	freezer *freezer
+	prefix  string // of sandbox ids
 
 	mu        sync.Mutex // guards the pool and the maps, never held over I/O
 	pool      *pool.Pool
@@ -95,11 +99,20 @@ func New(o Options) *Manager {
 		o:         o,
 		log:       o.Logger.With("manager", o.ID, "fleet", o.Fleet),
 		freezer:   newFreezer(o.FreezeAfter),
+		prefix:    sandboxPrefix(o.ID, time.Now()),
 		pool:      pool.New(o.Pool),
 		held:      map[string]*held{},
 		instances: map[string]instance.Instance{},
 		wake:      make(chan struct{}, 1),
 	}
+}
+
+// sandboxPrefix makes the ids of sandboxes short and unique on the machine,
+// between managers and between starts.
+func sandboxPrefix(manager string, now time.Time) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(manager)) // never fails
+	return fmt.Sprintf("%08x-%s", h.Sum32(), strconv.FormatInt(now.UnixMilli(), 36))
 }
 
 // Info says who the manager is and how loaded it is.

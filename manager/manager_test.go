@@ -83,7 +83,7 @@ func TestWarmAndFull(t *testing.T) {
 				t.Fatal(err)
 			}
 			kinds = append(kinds, res.Report.Start)
-			for _, want := range []string{"START RequestId: ", "hello from m1-1", "END RequestId: ", "REPORT RequestId: ", "start: "} {
+			for _, want := range []string{"START RequestId: ", "hello from ", "END RequestId: ", "REPORT RequestId: ", "start: "} {
 				if !strings.Contains(string(res.LogTail), want) {
 					t.Errorf("the log tail lacks %q:\n%s", want, res.LogTail)
 				}

@@ -100,7 +100,7 @@ func (m *Manager) askPool(n pool.Need) (*reservation, bool) {
 		r.start, r.held = thermocline.StartPooled, m.held[r.id]
 	case pool.Start:
 		r.start = thermocline.StartFull
-		r.id = fmt.Sprintf("%s-%d", m.o.ID, m.next.Add(1))
+		r.id = fmt.Sprintf("%s-%d", m.prefix, m.next.Add(1))
 		m.pool.Add(r.id, d.Instance, n, now)
 		m.held[r.id] = &held{id: r.id, instance: m.instances[d.Instance]}
 	default:

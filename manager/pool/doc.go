@@ -1,14 +1,25 @@
 // Package pool is the pure core of an instance manager: which sandbox an
-// invocation gets, where a new one is started, and which ones go.
+// invocation gets, where a new one is started, which ones go, and how many
+// wait booted for whoever comes.
 //
 // In come needs, releases and the time; out come decisions that the manager
 // carries out. It does no I/O, starts no goroutine and reads no clock, so the
-// simulator runs this very code on virtual time. It is not safe for concurrent
-// use: the manager guards it with a lock that is never held over I/O.
+// simulator runs this very code on virtual time, and equal calls give equal
+// answers. It is not safe for concurrent use: the manager guards it with a
+// lock that is never held over I/O.
 //
 // It guarantees: a sandbox has one function from its binding to its end and
-// runs one invocation at a time; a busy sandbox is never evicted; the memory
-// promised to sandboxes never exceeds that of their instance.
+// runs one invocation at a time; one of an older generation is never used; a
+// busy sandbox is never evicted; the memory promised to sandboxes never
+// exceeds that of their instance. Acquire, Release, Expire (per sandbox) and
+// Next are O(log n) in the sandboxes and O(m) in the instances.
 //
-// Its tests check these on random operations.
+// An idle sandbox is kept for a fixed time, or for as long as the function's
+// own idle times show to be worth it (keepalive.go). When memory runs short
+// the least by Greedy-Dual goes first (Fuerst, Sharma: FaasCache, ASPLOS '21):
+// priority = clock + frequency · cost / size, the clock being the priority of
+// the last one evicted. The warming pool follows the rate of cold starts
+// (refill.go).
+//
+// Its tests check these on random operations against a model.
 package pool

@@ -1,22 +1,40 @@
 package pool
 
 import (
-	"container/heap"
+	"cmp"
 	"slices"
 	"time"
 
 	"thermocline"
 )
 
-// AddInstance gives the pool an instance to fill.
+// place is one instance.
+type place struct {
+	id       string
+	memory   int
+	used     int
+	waiting  int // of used, promised to sandboxes that wait
+	boxes    int
+	emptied  int64 // Unix ns
+	removing bool
+	could    int // scratch of makeRoom: MB that evictions would free
+}
+
+func (at *place) free() int { return at.memory - at.used }
+
+// AddInstance gives the pool an instance to fill. One that it has is left as
+// it is.
 func (p *Pool) AddInstance(id string, memoryMB int, now time.Time) {
-	at := &place{id: id, memory: memoryMB, emptied: now}
+	if p.instances[id] != nil {
+		return
+	}
+	at := &place{id: id, memory: memoryMB, emptied: now.UnixNano()}
 	p.instances[id] = at
 	p.order = append(p.order, at)
 }
 
 // RemoveInstance forgets an instance and returns the sandboxes that it held,
-// which are gone too.
+// which are gone too, in the order of their names.
 func (p *Pool) RemoveInstance(id string, now time.Time) []string {
 	at := p.instances[id]
 	if at == nil {
@@ -26,9 +44,10 @@ func (p *Pool) RemoveInstance(id string, now time.Time) []string {
 	for _, b := range p.boxes {
 		if b.instance == at {
 			gone = append(gone, b.id)
-			p.drop(b, now)
+			p.drop(b, now.UnixNano())
 		}
 	}
+	slices.Sort(gone)
 	delete(p.instances, id)
 	p.order = slices.DeleteFunc(p.order, func(o *place) bool { return o == at })
 	return gone
@@ -40,12 +59,36 @@ func (p *Pool) RemoveInstance(id string, now time.Time) []string {
 func (p *Pool) IdleInstances(now time.Time) []string {
 	var ids []string
 	for _, at := range p.order {
-		if at.boxes == 0 && !at.removing && !at.emptied.Add(p.c.InstanceIdle).After(now) {
+		if at.boxes == 0 && !at.removing && at.emptied+int64(p.c.InstanceIdle) <= now.UnixNano() {
 			at.removing = true
 			ids = append(ids, at.id)
 		}
 	}
 	return ids
+}
+
+// DrainInstance has an instance take no new sandboxes, and removes and returns
+// those that wait in it. Busy ones are not touched: they wait there again when
+// released, and the next call returns them.
+func (p *Pool) DrainInstance(id string, now time.Time) []string {
+	at := p.instances[id]
+	if at == nil {
+		return nil
+	}
+	at.removing = true
+	var waiting []*box
+	for _, b := range p.evictable.boxes {
+		if b.instance == at {
+			waiting = append(waiting, b)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *box) int { return cmp.Compare(a.id, b.id) })
+	var gone []string
+	for _, b := range waiting {
+		gone = append(gone, b.id)
+		p.drop(b, now.UnixNano())
+	}
+	return gone
 }
 
 // Instances returns the instances, the oldest first, with what is promised of
@@ -60,22 +103,31 @@ func (p *Pool) Instances() []thermocline.InstanceStatus {
 
 // FreeMB is the memory that is promised to nobody or only to sandboxes that
 // wait and may be evicted.
-func (p *Pool) FreeMB() int {
-	free := 0
-	for _, at := range p.instances {
-		free += at.memory - at.used
+func (p *Pool) FreeMB() int { return p.memory() - p.usedMB + p.waitingMB }
+
+// memory is that of all instances.
+func (p *Pool) memory() int {
+	total := 0
+	for _, at := range p.order {
+		total += at.memory
 	}
-	for _, b := range p.evictable {
-		free += b.memory
+	return total
+}
+
+// Room returns the instance on which a sandbox of so much memory would start
+// without an eviction, "" when there is none: for Add of what Refill plans.
+func (p *Pool) Room(memoryMB int) string {
+	if at := p.room(memoryMB); at != nil {
+		return at.id
 	}
-	return free
+	return ""
 }
 
 // room returns the oldest instance with mb to spare: young ones run empty and
 // are given back.
 func (p *Pool) room(mb int) *place {
 	for _, at := range p.order {
-		if !at.removing && at.memory-at.used >= mb {
+		if !at.removing && at.free() >= mb {
 			return at
 		}
 	}
@@ -84,64 +136,50 @@ func (p *Pool) room(mb int) *place {
 
 // makeRoom evicts waiting sandboxes, the least priority first, until one
 // instance has mb to spare. When no instance can have it nothing is evicted.
-func (p *Pool) makeRoom(mb int, now time.Time) (*place, []string) {
-	could := map[*place]int{}
+func (p *Pool) makeRoom(mb int, now int64) (*place, []string) {
+	if !p.canMakeRoom(mb) {
+		return nil, nil
+	}
+	for _, at := range p.order {
+		at.could = at.free()
+	}
 	var at *place
 	var tried []*box
-	for p.evictable.Len() > 0 && at == nil {
-		b := heap.Pop(&p.evictable).(*box)
+	for at == nil && p.evictable.len() > 0 {
+		b := p.evictable.top()
+		p.evictable.remove(b)
 		tried = append(tried, b)
-		if b.instance.removing {
-			continue
-		}
-		could[b.instance] += b.memory
-		if b.instance.memory-b.instance.used+could[b.instance] >= mb {
+		if b.instance.could += b.memory; b.instance.could >= mb && !b.instance.removing {
 			at = b.instance
 		}
 	}
 	var victims []string
-	for _, b := range tried {
-		if at == nil || b.instance != at {
-			heap.Push(&p.evictable, b)
+	for i := len(tried) - 1; i >= 0; i-- {
+		b := tried[i]
+		// Put back those elsewhere, and, from the dearest down, those without
+		// which there is room enough.
+		if at == nil || b.instance != at || at.could-b.memory >= mb {
+			if b.instance == at {
+				at.could -= b.memory
+			}
+			p.evictable.push(b)
 			continue
 		}
-		// Greedy-Dual: the clock is the priority of the last one evicted, so
-		// that what was used long ago ages against what is used now.
 		p.clock = max(p.clock, b.priority)
 		victims = append(victims, b.id)
 		p.drop(b, now)
 	}
+	slices.Reverse(victims) // the least priority first
 	return at, victims
 }
 
-// evictHeap orders waiting sandboxes by priority, then by age.
-type evictHeap []*box
-
-func (h evictHeap) Len() int { return len(h) }
-
-func (h evictHeap) Less(i, j int) bool {
-	if h[i].priority != h[j].priority {
-		return h[i].priority < h[j].priority
+// canMakeRoom tells without touching the queue, so that a full pool refuses at
+// once.
+func (p *Pool) canMakeRoom(mb int) bool {
+	for _, at := range p.order {
+		if !at.removing && at.free()+at.waiting >= mb {
+			return true
+		}
 	}
-	return h[i].lastUsed.Before(h[j].lastUsed)
-}
-
-func (h evictHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-func (h *evictHeap) Push(x any) {
-	b := x.(*box)
-	b.index = len(*h)
-	*h = append(*h, b)
-}
-
-func (h *evictHeap) Pop() any {
-	old := *h
-	b := old[len(old)-1]
-	old[len(old)-1] = nil
-	b.index = -1
-	*h = old[:len(old)-1]
-	return b
+	return false
 }
