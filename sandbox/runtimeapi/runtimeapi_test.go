@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -17,21 +18,36 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a server on loopback with a client that acts as the runtime.
+// rig is a server with a client that acts as the runtime.
 type rig struct {
 	*testing.T
 	s      *runtimeapi.Server
-	addr   string
+	dial   func() (net.Conn, error)
 	client *http.Client
 }
 
-func newRig(t *testing.T, opts runtimeapi.Options) *rig {
+// run makes a subtest with a rig in memory, in a bubble, whose process has been
+// booting for a second of the bubble's time.
+func run(t *testing.T, name string, f func(*rig)) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{T: t, s: runtimeapi.New(opts), addr: l.Addr().String(), client: &http.Client{Transport: &http.Transport{}}}
+	t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			l := newPipes()
+			r := newRig(t, runtimeapi.Options{MaxResult: testMax}, l, l.dial)
+			time.Sleep(time.Second)
+			f(r)
+		})
+	})
+}
+
+// testMax is a small limit for answers.
+const testMax = 1 << 20
+
+func newRig(t *testing.T, opts runtimeapi.Options, l net.Listener, dial func() (net.Conn, error)) *rig {
+	t.Helper()
+	r := &rig{T: t, s: runtimeapi.New(opts), dial: dial, client: &http.Client{Transport: &http.Transport{
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return dial() },
+	}}}
 	served := make(chan error, 1)
 	go func() { served <- r.s.Serve(l) }()
 	t.Cleanup(func() {
@@ -39,11 +55,21 @@ func newRig(t *testing.T, opts runtimeapi.Options) *rig {
 		if err := r.s.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
-		if err := <-served; err != nil && err != runtimeapi.ErrClosed {
+		if err := <-served; err != nil {
 			t.Errorf("Serve: %v", err)
 		}
 	})
 	return r
+}
+
+// newLoopback returns a rig on TCP.
+func newLoopback(t *testing.T) *rig {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newRig(t, runtimeapi.Options{}, l, func() (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) })
 }
 
 const api = "/2018-06-01/runtime"
@@ -51,7 +77,7 @@ const api = "/2018-06-01/runtime"
 // do sends one request and returns status, headers and body.
 func (r *rig) do(method, path, body string, header ...string) (int, http.Header, string) {
 	r.Helper()
-	req, err := http.NewRequest(method, "http://"+r.addr+path, strings.NewReader(body))
+	req, err := http.NewRequest(method, "http://runtime"+path, strings.NewReader(body))
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -98,8 +124,8 @@ func (r *rig) invoke(ctx context.Context, id, payload string) <-chan invoked {
 	return done
 }
 
-func TestInvoke(t *testing.T) {
-	r := newRig(t, runtimeapi.Options{})
+func TestInvokeOverLoopback(t *testing.T) {
+	r := newLoopback(t)
 	for i := range 3 {
 		id := fmt.Sprintf("id-%d", i)
 		done := r.invoke(t.Context(), id, `{"n":1}`)
