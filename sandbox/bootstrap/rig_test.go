@@ -97,7 +97,9 @@ func (l language) start(t *testing.T, s start) *process {
 		t.Fatal(err)
 	}
 	p.out = &output{file}
-	p.write(s.files)
+	if !s.wait {
+		p.write(s.files)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -145,6 +147,7 @@ func (l language) start(t *testing.T, s start) *process {
 		if err := p.api.Booted(p.Context()); err != nil {
 			t.Fatal(err)
 		}
+		p.write(s.files) // as code is mounted late
 		if err := p.api.Specialise(runtimeapi.BindMessage{Env: env, Handler: s.handler}); err != nil {
 			t.Fatal(err)
 		}
