@@ -19,7 +19,7 @@ const entrypoint = "bootstrap"
 // from signals that it does not handle, and expects it to reap orphans: a
 // runtime in its place could not abort, nor be killed by its own hand, and
 // would collect zombies. The shell's own words ("Killed") are not output.
-const initScript = `exec 9>&2 2>/dev/null; "$@" 2>&9 9>&-; exit $?`
+const initScript = `exec 9>&2 2>/dev/null; (exec "$@" 2>&9 9>&-); exit $?`
 
 const shell = "/bin/sh"
 

@@ -154,8 +154,10 @@ func glob(t testing.TB, pattern string) []string {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	for _, runtime := range []string{"nodejs20.x", "python3.11", "provided.al2023"} {
 		t.Run(runtime, func(t *testing.T) {
+			t.Parallel()
 			requireHost(t, runtime)
 			cfg := config(t)
 			rt := newRuntime(t, cfg)

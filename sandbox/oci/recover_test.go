@@ -80,6 +80,7 @@ func victim(dir, code string) {
 }
 
 func TestRecover(t *testing.T) {
+	t.Parallel()
 	requireHost(t, "python3.11")
 	requireHost(t, "nodejs20.x")
 	cfg := config(t)
@@ -208,6 +209,7 @@ func bystanderGroup(name string) string {
 
 // A state directory whose owner lives is left alone.
 func TestOwnerLives(t *testing.T) {
+	t.Parallel()
 	requireHost(t, "")
 	cfg := config(t)
 	first := newRuntime(t, cfg)
@@ -231,6 +233,7 @@ func TestOwnerLives(t *testing.T) {
 
 // A record that names a group that is not a sandbox's is refused, and stays.
 func TestForgedRecord(t *testing.T) {
+	t.Parallel()
 	requireHost(t, "")
 	cfg := config(t)
 	rt := newRuntime(t, cfg)
