@@ -10,9 +10,8 @@ import (
 
 // globals are the flags that all commands share, and the process.
 type globals struct {
-	env    *env
-	data   string
-	config string
+	env  *env
+	data string
 }
 
 // execute runs the command that the arguments name and returns its exit code.
