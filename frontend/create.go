@@ -195,7 +195,7 @@ func (q *request) checkCreate(in *createRequest) (ref, error) {
 	if err := q.server.checkArchitecture(in.Architectures); err != nil {
 		return r, err
 	}
-	return r, q.server.checkSettings(&in.settings)
+	return r, q.server.checkSettings(q.r.Context(), &in.settings)
 }
 
 func (p *problems) architectures(list []string) {

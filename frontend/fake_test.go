@@ -221,6 +221,7 @@ func (m *memory) DeleteLogs(context.Context, string, string) error { return nil 
 type counts struct {
 	mu                           sync.Mutex
 	started, finished, cancelled int
+	forgotten                    []thermocline.FunctionID
 }
 
 func (c *counts) Started(thermocline.FunctionID, time.Time) {
@@ -247,25 +248,20 @@ func (c *counts) Usage(thermocline.FunctionID, time.Time) thermocline.Usage {
 	return thermocline.Usage{Total: int64(c.started)}
 }
 
+func (c *counts) Each(_ time.Time, f func(thermocline.FunctionID, thermocline.Usage) bool) {
+	f(thermocline.FunctionID{Account: account, Name: "f", Version: thermocline.Latest}, thermocline.Usage{RateMinute: 0.125})
+}
+
+func (c *counts) Forget(id thermocline.FunctionID) {
+	c.mu.Lock()
+	c.forgotten = append(c.forgotten, id)
+	c.mu.Unlock()
+}
+
 func (c *counts) get() (started, finished, cancelled int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.started, c.finished, c.cancelled
-}
-
-// oneFleet routes everything to one fleet.
-type oneFleet struct{}
-
-func (oneFleet) Route(thermocline.FunctionID, thermocline.Usage, []thermocline.ManagerInfo, time.Time) dispatch.Route {
-	return dispatch.Route{Fleet: "low-volume", Mode: dispatch.ModeDirect, Managers: []string{"m1"}}
-}
-
-func (oneFleet) Explain(id thermocline.FunctionID, u thermocline.Usage, _ []thermocline.ManagerInfo, _ time.Time) (any, error) {
-	return map[string]any{"function": id.Name, "fleet": "low-volume", "usage": u}, nil
-}
-
-func (oneFleet) Describe() []frontend.FleetInfo {
-	return []frontend.FleetInfo{{Name: "low-volume", Mode: dispatch.ModeQueue}}
 }
 
 // worker stands for everything behind the frontend: it runs the function that
@@ -324,15 +320,15 @@ func (w *worker) Queued(context.Context) (map[string]int, error) {
 // interpreters are those of a machine that lacks Ruby, Java and .NET.
 type interpreters struct{}
 
-func (interpreters) Check(name string) error {
+func (interpreters) Check(_ context.Context, name string) error {
 	if strings.HasPrefix(name, "ruby") || strings.HasPrefix(name, "java") || strings.HasPrefix(name, "dotnet") {
 		return fmt.Errorf("no interpreter for %s is installed", name)
 	}
 	return nil
 }
 
-func (interpreters) Runtimes() []frontend.Runtime {
-	return []frontend.Runtime{{Name: "python3.12", Available: true, Detail: "/usr/bin/python3"}}
+func (interpreters) List(context.Context) ([]frontend.Runtime, error) {
+	return []frontend.Runtime{{Name: "python3.12", Available: true, Path: "/usr/bin/python3"}, {Name: "nodejs22.x", Missing: "no Node.js"}}, nil
 }
 
 type statuses struct{}

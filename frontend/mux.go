@@ -34,6 +34,33 @@ var operations = index([]operation{
 
 	{name: "PublishVersion", method: "POST", pattern: "/2015-03-31/functions/{}/versions", serve: (*request).publishVersion},
 	{name: "ListVersionsByFunction", method: "GET", pattern: "/2015-03-31/functions/{}/versions", serve: (*request).listVersions},
+
+	{name: "CreateAlias", method: "POST", pattern: "/2015-03-31/functions/{}/aliases", serve: (*request).createAlias},
+	{name: "ListAliases", method: "GET", pattern: "/2015-03-31/functions/{}/aliases", serve: (*request).listAliases},
+	{name: "GetAlias", method: "GET", pattern: "/2015-03-31/functions/{}/aliases/{}", serve: (*request).getAlias},
+	{name: "UpdateAlias", method: "PUT", pattern: "/2015-03-31/functions/{}/aliases/{}", serve: (*request).updateAlias},
+	{name: "DeleteAlias", method: "DELETE", pattern: "/2015-03-31/functions/{}/aliases/{}", serve: (*request).deleteAlias},
+
+	{name: "PutFunctionConcurrency", method: "PUT", pattern: "/2017-10-31/functions/{}/concurrency", serve: (*request).putConcurrency},
+	{name: "DeleteFunctionConcurrency", method: "DELETE", pattern: "/2017-10-31/functions/{}/concurrency", serve: (*request).deleteConcurrency},
+	{name: "GetFunctionConcurrency", method: "GET", pattern: "/2019-09-30/functions/{}/concurrency", serve: (*request).getConcurrency},
+
+	{name: "ListTags", method: "GET", pattern: "/2017-03-31/tags/{}", serve: (*request).listTags},
+	{name: "TagResource", method: "POST", pattern: "/2017-03-31/tags/{}", serve: (*request).tagResource},
+	{name: "UntagResource", method: "DELETE", pattern: "/2017-03-31/tags/{}", serve: (*request).untagResource},
+
+	{name: "GetAccountSettings", method: "GET", pattern: "/2016-08-19/account-settings", serve: (*request).getAccountSettings},
+	{name: "GetFunctionCodeSigningConfig", method: "GET", pattern: "/2020-06-30/functions/{}/code-signing-config", serve: (*request).getCodeSigning},
+	{name: "DeleteFunctionCodeSigningConfig", method: "DELETE", pattern: "/2020-06-30/functions/{}/code-signing-config", serve: (*request).deleteCodeSigning},
+	{name: "GetRuntimeManagementConfig", method: "GET", pattern: "/2021-07-20/functions/{}/runtime-management-config", serve: (*request).getRuntimeManagement},
+	{name: "PutRuntimeManagementConfig", method: "PUT", pattern: "/2021-07-20/functions/{}/runtime-management-config", serve: (*request).putRuntimeManagement},
+	{name: "GetFunctionRecursionConfig", method: "GET", pattern: "/2024-08-31/functions/{}/recursion-config", serve: (*request).getRecursion},
+	{name: "PutFunctionRecursionConfig", method: "PUT", pattern: "/2024-08-31/functions/{}/recursion-config", serve: (*request).putRecursion},
+
+	{name: "ExplainFunction", method: "GET", pattern: "/thermocline/v1/functions/{}/explain", serve: (*request).explain},
+	{name: "GetLogs", method: "GET", pattern: "/thermocline/v1/functions/{}/logs", serve: (*request).logs},
+	{name: "ListFleets", method: "GET", pattern: "/thermocline/v1/fleets", serve: (*request).fleets},
+	{name: "ListRuntimes", method: "GET", pattern: "/thermocline/v1/runtimes", serve: (*request).runtimes},
 })
 
 // index groups operations by the number of their segments.
@@ -95,7 +122,7 @@ func (s *Server) servePublic(w http.ResponseWriter, r *http.Request) bool {
 	}
 	switch {
 	case r.URL.Path == "/thermocline/v1/health":
-		s.health(w, r)
+		s.health(w)
 	case strings.HasPrefix(r.URL.Path, codePath):
 		s.serveCode(w, r)
 	default:

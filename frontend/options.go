@@ -8,6 +8,7 @@ import (
 
 	"thermocline"
 	"thermocline/dispatch"
+	"thermocline/fleet"
 	"thermocline/store"
 )
 
@@ -20,51 +21,29 @@ type History interface {
 	// sees (an event).
 	Cancelled(id thermocline.FunctionID)
 	Usage(id thermocline.FunctionID, now time.Time) thermocline.Usage
+	// Each calls f for every function that has been seen, until it returns false.
+	Each(now time.Time, f func(thermocline.FunctionID, thermocline.Usage) bool)
+	// Forget drops a function that was deleted.
+	Forget(id thermocline.FunctionID)
 }
 
-// Router decides where invocations go: the fleet by the usage, the managers in
-// it. Its methods are safe for concurrent use and do no I/O.
-type Router interface {
-	// Route returns the route of one invocation. managers are those that
-	// announce themselves now, of all fleets.
-	Route(id thermocline.FunctionID, u thermocline.Usage, managers []thermocline.ManagerInfo, now time.Time) dispatch.Route
-
-	// Explain returns what `thermocline explain` shows, to be encoded as JSON.
-	// It changes no decision.
-	Explain(id thermocline.FunctionID, u thermocline.Usage, managers []thermocline.ManagerInfo, now time.Time) (any, error)
-
-	// Describe returns the configured fleets in the order of their claims.
-	Describe() []FleetInfo
-}
-
-// FleetInfo is one configured fleet.
-type FleetInfo struct {
-	Name  string        `json:"name"`
-	Mode  dispatch.Mode `json:"dispatch"`
-	Enter string        `json:"enter"` // CEL
-	Stay  string        `json:"stay"`  // CEL
-	Dwell string        `json:"dwell"` // a Go duration
-	// Functions that are in the fleet now, and the sum of their rates in
-	// invocations per second.
-	Functions  int     `json:"functions"`
-	RateMinute float64 `json:"rate_minute"`
-	RateHour   float64 `json:"rate_hour"`
-}
-
-// Runtimes knows which runtimes can run here.
+// Runtimes knows which runtimes can run here; *interpreter.Finder has Check.
 type Runtimes interface {
 	// Check returns nil when the runtime can run here, otherwise an error whose
 	// text names what is missing; the caller gets to see it.
-	Check(runtime string) error
-	// Runtimes lists all that could run here, available or not.
-	Runtimes() []Runtime
+	Check(ctx context.Context, runtime string) error
+	// List lists all that could run here, available or not.
+	List(ctx context.Context) ([]Runtime, error)
 }
 
 // Runtime is one runtime as the own API lists it.
 type Runtime struct {
 	Name      string `json:"name"`
 	Available bool   `json:"available"`
-	Detail    string `json:"detail"` // the interpreter, or what is missing
+	Version   string `json:"version,omitempty"` // of the interpreter
+	Path      string `json:"path,omitempty"`
+	Source    string `json:"source,omitempty"`
+	Missing   string `json:"missing,omitempty"` // what is missing and what to do
 }
 
 // Managers reports the instance managers' insides, for people to look at.
@@ -80,16 +59,19 @@ type Store interface {
 	store.Logs
 }
 
-// Options configures a Server. Store, History, Router, Dispatch, Runtimes and
+// Options configures a Server. Store, History, Fleets, Dispatch, Runtimes and
 // Region are required.
 type Options struct {
 	Store    Store
 	History  History
-	Router   Router
+	Fleets   *fleet.Set
 	Dispatch dispatch.Client
 	Runtimes Runtimes
 	Managers Managers // may be nil
 	Region   string   // the name of the one region, in every ARN and scope
+
+	Version string // of the program, as the health says it
+	Node    string // the name of this machine, as the health says it
 
 	// Architectures of functions that can run here; that of this process if
 	// empty. "x86_64", "arm64".

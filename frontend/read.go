@@ -237,6 +237,10 @@ func (q *request) deleteFunction() error {
 			return err
 		}
 	}
+	versions, err := q.server.opts.Store.Versions(q.r.Context(), id.Account, id.Name)
+	if err != nil && !isKind(err, thermocline.KindNotFound) {
+		return err
+	}
 	if err := q.server.opts.Store.Delete(q.r.Context(), id); err != nil {
 		// AWS answers 204 for a version that is not there.
 		if isKind(err, thermocline.KindNotFound) && id.Version == "" {
@@ -244,6 +248,12 @@ func (q *request) deleteFunction() error {
 		}
 		if !isKind(err, thermocline.KindNotFound) {
 			return err
+		}
+	}
+	for _, v := range versions {
+		if id.Version == "" || id.Version == v.Version {
+			q.server.opts.History.Forget(v.FunctionID)
+			q.server.opts.Fleets.Forget(v.FunctionID)
 		}
 	}
 	return q.replyEmpty(http.StatusNoContent)
@@ -256,7 +266,7 @@ func (q *request) mayDeleteVersion(r ref) error {
 		return err
 	}
 	for name, a := range aliasesOf(latest) {
-		if _, also := a.weights()[r.qualifier]; also || a.FunctionVersion == r.qualifier {
+		if a.refersTo(r.qualifier) {
 			return thermocline.Errorf(thermocline.KindConflict, "Version %s is referenced by the alias %s. Delete or update the alias first.", r.qualifier, name)
 		}
 	}

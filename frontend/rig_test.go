@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -17,7 +18,7 @@ import (
 	"github.com/aws/smithy-go"
 	"go.uber.org/goleak"
 
-	"thermocline"
+	"thermocline/fleet"
 	"thermocline/frontend"
 	"thermocline/store"
 )
@@ -59,8 +60,12 @@ func newRig(t *testing.T, change ...func(*frontend.Options)) *rig {
 		k.ID, k.Secret = id, secret
 		_ = g.store.PutKey(t.Context(), k)
 	}
+	fleets, err := fleet.New(fleet.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
 	o := frontend.Options{
-		Store: g.store, History: g.history, Router: oneFleet{}, Dispatch: g.worker,
+		Store: g.store, History: g.history, Fleets: fleets, Dispatch: g.worker,
 		Runtimes: interpreters{}, Managers: statuses{}, Region: region,
 		Limits: frontend.Limits{Settle: 50 * time.Millisecond},
 	}
@@ -165,4 +170,24 @@ func refused(t *testing.T, err error, code, message string) {
 	}
 }
 
-var _ = thermocline.Latest
+// bomb makes a small zip that unpacks to n zero bytes.
+func bomb(t testing.TB, n int64) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	f, err := w.Create("zeros")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(f, zeros{}, n); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

@@ -3,9 +3,11 @@ package frontend
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 
 	"thermocline"
 	"thermocline/dispatch"
+	"thermocline/fleet"
 )
 
 // run carries a synchronous invocation all the way: it counts the start,
@@ -49,9 +51,16 @@ func (q *request) enqueue(inv *thermocline.Invocation) error {
 // route decides the fleet and the managers, and notes the fleet.
 func (s *Server) route(inv *thermocline.Invocation) dispatch.Route {
 	usage := s.opts.History.Usage(inv.Function, inv.Received)
-	route := s.opts.Router.Route(inv.Function, usage, s.opts.Dispatch.Managers(), inv.Received)
-	inv.Fleet = route.Fleet
-	return route
+	decision := s.opts.Fleets.Classify(inv.Function, usage, inv.Received)
+	inv.Fleet = decision.Fleet
+	config := s.opts.Fleets.Fleet(decision.Fleet)
+	return dispatch.Route{
+		Fleet:     decision.Fleet,
+		Mode:      dispatch.Mode(config.Dispatch),
+		Partition: dispatch.PartitionOf(inv.Function.Account, inv.Function.Name),
+		Managers: fleet.Choose(make([]string, 0, config.Alternatives), config, inv.Function, usage,
+			s.opts.Dispatch.Managers(), rand.Uint64()),
+	}
 }
 
 // mayHaveRun tells the errors after which nothing ran from the others.

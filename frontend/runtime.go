@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -26,10 +27,10 @@ var deprecated = []string{
 
 // checkRuntime answers as AWS for a runtime that it would not take, and names
 // what is missing for one that cannot run here.
-func (s *Server) checkRuntime(name string) error {
+func (s *Server) checkRuntime(ctx context.Context, name string) error {
 	switch {
 	case slices.Contains(supported, name):
-		if err := s.opts.Runtimes.Check(name); err != nil {
+		if err := s.opts.Runtimes.Check(ctx, name); err != nil {
 			return thermocline.Errorf(thermocline.KindInvalidParameter, "The runtime %s cannot run here: %s", name, err)
 		}
 		return nil

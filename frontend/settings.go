@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -71,7 +72,7 @@ func (l *loggingConfig) check(p *problems) {
 }
 
 // checkSettings refuses values that are well formed and cannot be had.
-func (s *Server) checkSettings(in *settings) error {
+func (s *Server) checkSettings(ctx context.Context, in *settings) error {
 	switch {
 	case in.DeadLetterConfig != nil && in.DeadLetterConfig.TargetArn != "":
 		return errNotHere("DeadLetterConfig")
@@ -87,7 +88,7 @@ func (s *Server) checkSettings(in *settings) error {
 		return invalid("Layer version %s does not exist.", in.Layers[0])
 	}
 	if in.Runtime != nil {
-		if err := s.checkRuntime(*in.Runtime); err != nil {
+		if err := s.checkRuntime(ctx, *in.Runtime); err != nil {
 			return err
 		}
 	}

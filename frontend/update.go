@@ -65,7 +65,7 @@ func (q *request) updateFunctionConfiguration() error {
 	if _, err := q.latest(r); err != nil {
 		return err
 	}
-	if err := q.server.checkSettings(&in.settings); err != nil {
+	if err := q.server.checkSettings(q.r.Context(), &in.settings); err != nil {
 		return err
 	}
 	f, err := q.updateLatest(r, func(f *thermocline.Function) error {
