@@ -196,7 +196,7 @@ func (p *process) invoke(payload string) runtimeapi.Response {
 }
 
 func (p *process) try(inv runtimeapi.Invocation) (runtimeapi.Response, error) {
-	ctx, cancel := context.WithTimeout(p.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(p.Context(), time.Minute)
 	defer cancel()
 	if inv.RequestID == "" {
 		inv.RequestID = requestID

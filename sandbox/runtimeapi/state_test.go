@@ -412,3 +412,35 @@ func TestMalformedRequestID(t *testing.T) {
 		}
 	}
 }
+
+func TestInitialised(t *testing.T) {
+	wait := func(r *rig) <-chan error {
+		done := make(chan error, 1)
+		go func() { done <- r.s.Initialised(r.Context()) }()
+		synctest.Wait()
+		return done
+	}
+	for _, test := range []struct {
+		name string
+		end  func(*rig)
+		want error
+	}{
+		{"the runtime asks for work", func(r *rig) { r.park() }, nil},
+		{"the runtime fails", func(r *rig) { r.want(202, "", "POST", initPath, `{}`) }, nil},
+		{"the process ends", func(r *rig) { r.s.Reset() }, runtimeapi.ErrProcessGone},
+		{"the server is closed", func(r *rig) { r.s.Close() }, runtimeapi.ErrClosed},
+	} {
+		run(t, test.name, func(r *rig) {
+			done := wait(r)
+			select {
+			case err := <-done:
+				r.Fatalf("too early: %v", err)
+			default:
+			}
+			test.end(r)
+			if err := <-done; err != test.want {
+				r.Errorf("%v, want %v", err, test.want)
+			}
+		})
+	}
+}
