@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -9,19 +12,64 @@ import (
 func newServeCmd(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Start a server",
-		Args:  exactly(),
-		RunE: func(c *cobra.Command, _ []string) error {
-			l, err := g.loadConfig(c.Flags())
+		Short: "Run a server: the Lambda API, instance managers and an embedded NATS",
+		Long: `Run a server until SIGINT or SIGTERM: then running invocations finish, up to
+--shutdown-deadline, and all sandboxes are removed.
+
+The first start makes an account and an access key; eval "$(thermocline env)"
+points the AWS tools at it. What a server that was killed has left behind is
+found and removed by the next start on the same data directory.
+
+It needs root, for namespaces, mounts and cgroups, and runc.`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := g.loadConfig(cmd.Flags())
 			if err != nil {
 				return err
 			}
-			for _, w := range l.warnings() {
-				fmt.Fprintf(g.env.stderr, "thermocline: warning: %s\n", w)
-			}
-			return fail(exitFailed, "", "this build has no server")
+			return g.serve(cmd.Context(), cfg.Config)
 		},
 	}
 	addConfigFlags(c.Flags())
 	return c
+}
+
+// serve runs a node until ctx ends.
+func (g *globals) serve(ctx context.Context, cfg Config) error {
+	log := g.env.logger(cfg.Log)
+	for _, w := range cfg.warnings() {
+		log.Warn(w)
+	}
+	began := time.Now()
+	n, err := startNode(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	log.Info("ready", "endpoint", n.endpoint, "took", time.Since(began).Round(time.Millisecond).String())
+	fmt.Fprintf(g.env.stdout, "thermocline is ready at %s\nPoint the AWS tools at it: eval \"$(thermocline env --data %s)\"\n", n.endpoint, quote(cfg.Data))
+
+	var failure error
+	select {
+	case <-ctx.Done():
+	case failure = <-n.failed:
+		log.Error("a part of the server failed", "error", failure)
+	}
+	log.Info("stopping", "deadline", cfg.ShutdownDeadline.String())
+	if err := n.stop(cfg.ShutdownDeadline); err != nil && failure == nil {
+		failure = fmt.Errorf("stop: %w", err)
+	}
+	log.Info("stopped")
+	return failure
+}
+
+// logger is the server's own log, on standard error.
+func (e *env) logger(c LogConfig) *slog.Logger {
+	var level slog.Level
+	// Validate has checked it.
+	_ = level.UnmarshalText([]byte(c.Level))
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(e.stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(e.stderr, o))
 }
