@@ -3,7 +3,6 @@ package manager
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"thermocline"
@@ -23,29 +22,10 @@ type reservation struct {
 	reused bool    // bound already: giving it back is a release
 }
 
-// bootVariables are read by an interpreter or the loader when it starts. A
-// function that sets one cannot be bound to a process that runs already.
-var bootVariables = []string{"NODE_OPTIONS", "NODE_PATH", "NODE_EXTRA_CA_CERTS", "AWS_LAMBDA_EXEC_WRAPPER"}
-
-// bindsLate reports whether f can be bound to a sandbox that runs already.
-func bindsLate(f *thermocline.Function) bool {
-	for k := range f.Environment {
-		if strings.HasPrefix(k, "PYTHON") || strings.HasPrefix(k, "LD_") {
-			return false
-		}
-	}
-	for _, k := range bootVariables {
-		if _, set := f.Environment[k]; set {
-			return false
-		}
-	}
-	return true
-}
-
 func needOf(f *thermocline.Function) pool.Need {
 	return pool.Need{
 		Function: f.FunctionID, Generation: f.Generation,
-		Runtime: f.Runtime, MemoryMB: f.MemoryMB, Late: bindsLate(f),
+		Runtime: f.Runtime, MemoryMB: f.MemoryMB, Late: len(sandbox.ReadAtStart(f.Environment)) == 0,
 	}
 }
 
