@@ -2,6 +2,8 @@ package manager
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"thermocline"
@@ -151,7 +153,8 @@ func (m *Manager) cannotFreeze(h *held, err error) {
 func (m *Manager) Drain() { m.draining.Store(true) }
 
 // Close ends everything the manager holds: handlers that still run lose their
-// sandbox. It returns when nothing is left.
+// sandbox. It returns when nothing is left, or with an error when ctx ends
+// before; what is left then is the provider's to remove.
 func (m *Manager) Close(ctx context.Context) error {
 	m.Drain()
 	m.mu.Lock()
@@ -167,8 +170,14 @@ func (m *Manager) Close(ctx context.Context) error {
 			first = err
 		}
 	}
-	m.work.Wait()
-	return first
+	ended := make(chan struct{})
+	go func() { m.work.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return first
+	case <-ctx.Done():
+		return errors.Join(first, fmt.Errorf("manager %s: not all of its work ended: %w", m.o.ID, ctx.Err()))
+	}
 }
 
 // Status shows the manager's insides.
