@@ -288,7 +288,6 @@ func (n *node) startDispatch(ctx context.Context) error {
 // startManagers starts this node's managers of every fleet. They are served
 // after they run and drained before they are closed.
 func (n *node) startManagers(context.Context) error {
-	var closing sync.WaitGroup
 	for _, f := range n.fleets.Fleets() {
 		count := f.Managers
 		if count == 0 {
@@ -303,23 +302,9 @@ func (n *node) startManagers(context.Context) error {
 				Logger:      n.log,
 			})
 			n.managers = append(n.managers, m)
-			n.onStop(func(ctx context.Context) error {
-				// All at once: each waits for its sandboxes.
-				closing.Go(func() {
-					if err := m.Close(ctx); err != nil {
-						n.log.Warn("a manager did not close cleanly", "manager", m.Info().ID, "error", err)
-					}
-				})
-				return nil
-			})
 		}
 	}
-	// Stops run last to first: serve ends before run, run before close, and the
-	// wait comes after all closes have begun.
-	closes := n.stops[len(n.stops)-len(n.managers):]
-	n.stops = n.stops[:len(n.stops)-len(n.managers)]
-	n.onStop(func(context.Context) error { closing.Wait(); return nil })
-	n.stops = append(n.stops, closes...)
+	n.onStop(n.closeManagers)
 	for _, m := range n.managers {
 		n.run("manager", m.Run)
 	}
@@ -338,6 +323,17 @@ func (n *node) startManagers(context.Context) error {
 		return nil
 	})
 	return nil
+}
+
+// closeManagers closes all at once: each waits for its sandboxes.
+func (n *node) closeManagers(ctx context.Context) error {
+	errs := make([]error, len(n.managers))
+	var closing sync.WaitGroup
+	for i, m := range n.managers {
+		closing.Go(func() { errs[i] = m.Close(ctx) })
+	}
+	closing.Wait()
+	return errors.Join(errs...)
 }
 
 // startFrontend listens last, so that whoever reaches it is answered.
