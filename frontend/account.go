@@ -57,14 +57,14 @@ func (q *request) putConcurrency() error {
 		p.null("reservedConcurrentExecutions")
 		return p.err()
 	}
+	// AWS looks for the function first; the message names $LATEST here.
+	if _, err := q.find(ref{name: r.name, qualifier: thermocline.Latest}); err != nil {
+		return err
+	}
 	wanted := *in.ReservedConcurrentExecutions
 	if wanted < 0 {
 		p.between("reservedConcurrentExecutions", wanted, 0, wanted)
 		return p.err()
-	}
-	// This operation's message names $LATEST.
-	if _, err := q.find(ref{name: r.name, qualifier: thermocline.Latest}); err != nil {
-		return err
 	}
 	others, err := q.reservedBut(r.name)
 	if err != nil {
