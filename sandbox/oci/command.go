@@ -27,8 +27,8 @@ const shell = "/bin/sh"
 const signalBase = 128
 
 // command returns the arguments of the container's first process. b is nil
-// for one that waits for its function.
-func (r *Runtime) command(ctx context.Context, runtime string, memoryMB int, b *sandbox.Binding) ([]string, []Mount, error) {
+// for one that waits for its function; env is the process's environment.
+func (r *Runtime) command(ctx context.Context, runtime string, memoryMB int, b *sandbox.Binding, env map[string]string) ([]string, []Mount, error) {
 	var argv []string
 	var mounts []Mount
 	if isProvided(runtime) {
@@ -52,8 +52,10 @@ func (r *Runtime) command(ctx context.Context, runtime string, memoryMB int, b *
 	}
 	if r.hasShell() {
 		script := initScript
-		if b == nil || b.Function.Environment["HOME"] == "" {
-			script = "unset HOME; " + script // the OCI runtime has set it
+		for _, name := range []string{"HOME", "PWD"} { // the OCI runtime sets the one, the shell the other
+			if env[name] == "" {
+				script = "unset " + name + "; " + script
+			}
 		}
 		argv = append([]string{shell, "-c", script, "init"}, argv...)
 	}

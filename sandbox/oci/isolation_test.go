@@ -1,7 +1,9 @@
 package oci_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"thermocline"
 	"thermocline/sandbox"
@@ -409,5 +413,79 @@ func TestFailedStart(t *testing.T) {
 		Binding: &sandbox.Binding{Function: testFunction("nodejs20.x"), CodeDir: filepath.Join(code, "missing")}}, "")
 	if err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// A start that is cut off at any moment leaves nothing, not even a zombie.
+func TestCanceledStart(t *testing.T) {
+	requireHost(t, "nodejs20.x")
+	rt := newRuntime(t, config(t))
+	code := sandboxtest.WriteProgram(t, "nodejs20.x")
+	for i := range 24 {
+		ctx, cancel := context.WithCancel(t.Context())
+		timer := time.AfterFunc(time.Duration(i)*2*time.Millisecond, cancel)
+		s, err := rt.Start(ctx, sandbox.Spec{ID: fmt.Sprintf("canceled-%d", i), Runtime: "nodejs20.x", MemoryMB: 128,
+			Binding: &sandbox.Binding{Function: testFunction("nodejs20.x"), CodeDir: code}}, "")
+		if err == nil {
+			err = s.Close()
+		} else if i == 0 && !errors.Is(err, context.Canceled) {
+			t.Errorf("the error is %v", err)
+		} else {
+			err = nil
+		}
+		if err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		timer.Stop()
+		cancel()
+	}
+	for _, name := range glob(t, "/proc/[0-9]*/stat") {
+		data, err := os.ReadFile(name)
+		if err == nil && strings.Contains(string(data), fmt.Sprintf(") Z %d ", os.Getpid())) && strings.Contains(string(data), "runc:[") {
+			t.Errorf("a zombie: %s", data)
+		}
+	}
+}
+
+// The environment inside is the one that the tables hold, whichever way the
+// sandbox was bound.
+func TestEnvironmentInside(t *testing.T) {
+	t.Parallel()
+	for _, runtime := range []string{"nodejs20.x", "python3.11", "provided.al2023"} {
+		requireHost(t, runtime)
+		rt := newRuntime(t, config(t))
+		code := sandboxtest.WriteProgram(t, runtime)
+		b := sandbox.Binding{Function: testFunction(runtime), CodeDir: code, LogStream: "stream"}
+		want := oci.Environment(runtime, b)
+		for _, way := range []string{"full", "specialised"} {
+			spec := sandbox.Spec{ID: way, Runtime: runtime, MemoryMB: 128}
+			if way == "full" {
+				spec.Binding = &b
+			}
+			s, err := rt.Start(t.Context(), spec, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if way != "full" {
+				if err := s.Specialise(t.Context(), b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := (&cell{t: t, s: s}).invoke("env", nil, 5*time.Second)
+			var got map[string]string
+			if err := json.Unmarshal(o.Payload, &got); err != nil {
+				t.Fatalf("%s %s", o.Failure, o.Payload)
+			}
+			delete(got, "_X_AMZN_TRACE_ID") // the runtime's own
+			if runtime == "python3.11" {
+				delete(got, "LC_CTYPE") // the interpreter's own, on hosts without the locale
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s, %s: the environment differs (-want +got):\n%s", runtime, way, diff)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }

@@ -65,7 +65,7 @@ func config(t testing.TB) oci.Config {
 	name := "test-" + strings.ToLower(rand.Text()[:10])
 	return oci.Config{
 		StateDir: filepath.Join("/run/thermocline", name), ScratchDir: filepath.Join(t.TempDir(), "scratch"),
-		Lookup: lookup, InitTimeout: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil)),
+		Lookup: lookup, InitTimeout: 3 * time.Second, Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil)),
 	}
 }
 

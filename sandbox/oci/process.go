@@ -176,3 +176,34 @@ func (p *process) kill(g group) error {
 		return errors.New("a killed process does not end")
 	}
 }
+
+// reapOrphans collects processes that were to become a container's first and
+// that nobody has adopted: the OCI runtime was cut off and they became our
+// children. members are those that were found in the sandbox's group; the
+// others are known by the name that the runtime gives its own.
+func reapOrphans(members []int) {
+	var status unix.WaitStatus
+	for _, pid := range members {
+		_, _ = unix.Wait4(pid, &status, unix.WNOHANG, nil) // most are not our children
+	}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return
+	}
+	for _, name := range stats {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			continue // gone
+		}
+		// pid (comm) state ppid …
+		before, after, ok := strings.Cut(string(data), ") ")
+		fields := strings.Fields(after)
+		pid, comm, _ := strings.Cut(before, " (")
+		if !ok || len(fields) < 2 || fields[0] != "Z" || fields[1] != strconv.Itoa(os.Getpid()) || !strings.HasPrefix(comm, "runc:[") {
+			continue
+		}
+		if n, err := strconv.Atoi(pid); err == nil {
+			_, _ = unix.Wait4(n, &status, unix.WNOHANG, nil)
+		}
+	}
+}

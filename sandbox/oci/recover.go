@@ -44,7 +44,7 @@ func (r *Runtime) Recover(ctx context.Context) error {
 // reap removes what a record names.
 func (r *Runtime) reap(ctx context.Context, rec record) error {
 	g := group{r.hierarchy, rec.Cgroup}
-	if err := killGroup(ctx, g); err != nil {
+	if _, err := killGroup(ctx, g); err != nil {
 		return err
 	}
 	if err := r.deleteContainer(ctx, rec.ID); err != nil {
@@ -74,8 +74,9 @@ func (r *Runtime) deleteContainer(ctx context.Context, id string) error {
 	return nil
 }
 
-// killGroup kills all processes of a group and waits until they are gone.
-func killGroup(ctx context.Context, g group) error {
+// killGroup kills all processes of a group and waits until they are gone. It
+// returns those that it found.
+func killGroup(ctx context.Context, g group) (found []int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -83,19 +84,22 @@ func killGroup(ctx context.Context, g group) error {
 	for {
 		pids, err := g.pids()
 		if err != nil || len(pids) == 0 {
-			return err
+			return found, err
 		}
 		for _, pid := range pids {
 			if err := killMember(g, pid); err != nil {
-				return err
+				return found, err
+			}
+			if !slices.Contains(found, pid) {
+				found = append(found, pid)
 			}
 		}
 		if err := g.thaw(ctx); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENODEV) {
-			return err
+			return found, err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("processes of %s do not end: %w", g.path, ctx.Err())
+			return found, fmt.Errorf("processes of %s do not end: %w", g.path, ctx.Err())
 		case <-tick.C:
 		}
 	}

@@ -296,7 +296,11 @@ func (r *Runtime) Close() error {
 	// The cgroup may be the owner's, with groups of others in it.
 	_ = group{r.hierarchy, r.cfg.CgroupParent}.remove()
 	for _, d := range []string{r.recordDir(), r.runcRoot(), r.cfg.ScratchDir, r.spaceDir(), r.lockFile(), r.cfg.StateDir} {
-		if e := os.Remove(d); e != nil && !errors.Is(e, fs.ErrNotExist) && !errors.Is(e, unix.ENOTEMPTY) {
+		e := os.Remove(d)
+		if d == r.cfg.StateDir && errors.Is(e, unix.EBUSY) {
+			continue // it is a mount point
+		}
+		if e != nil && !errors.Is(e, fs.ErrNotExist) && !errors.Is(e, unix.ENOTEMPTY) {
 			err = errors.Join(err, e)
 		}
 	}

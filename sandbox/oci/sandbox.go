@@ -36,11 +36,13 @@ type box struct {
 	frozen   bool
 	began    time.Time // when initialisation began, of this process and binding
 	used     bool      // the process has initialised: if it is gone, it went after an answer
+	started  bool      // a container may be there that has not been adopted
 	cleared  bool      // nothing is left
 
-	mu   sync.Mutex
-	shut bool
-	proc *process // nil before the first and after a discarded one
+	mu      sync.Mutex
+	shut    bool
+	proc    *process // nil before the first and after a discarded one
+	dormant bool     // it waits for a function without a process
 }
 
 var _ sandbox.Sandbox = (*box)(nil)
@@ -114,7 +116,8 @@ func (b *box) start(ctx context.Context) error {
 		return b.startBound(ctx)
 	}
 	if isProvided(b.spec.Runtime) {
-		return nil // its program comes with the binding
+		b.setDormant(true) // its program comes with the binding
+		return nil
 	}
 	if err := b.startProcess(ctx); err != nil {
 		return err
@@ -125,6 +128,12 @@ func (b *box) start(ctx context.Context) error {
 		return fmt.Errorf("the runtime did not get ready for a function: %w", err)
 	}
 	return nil
+}
+
+func (b *box) setDormant(to bool) {
+	b.mu.Lock()
+	b.dormant = to
+	b.mu.Unlock()
 }
 
 // startBound attaches the code and starts the process. A package that has no
@@ -179,17 +188,17 @@ func (b *box) attach(ctx context.Context, binding sandbox.Binding) error {
 
 // startProcess starts the container with what the sandbox is bound to now.
 func (b *box) startProcess(ctx context.Context) error {
-	if err := b.discard(); err != nil {
-		return err
-	}
-	args, mounts, err := b.rt.command(ctx, b.spec.Runtime, b.spec.MemoryMB, b.binding)
-	if err != nil {
+	if err := errors.Join(b.discard(), b.discardOrphan()); err != nil {
 		return err
 	}
 	env := baseEnvironment(b.spec.Runtime, b.spec.MemoryMB)
 	env[bootstrap.WaitVariable] = "1"
 	if b.binding != nil {
 		env = environment(b.spec.Runtime, *b.binding)
+	}
+	args, mounts, err := b.rt.command(ctx, b.spec.Runtime, b.spec.MemoryMB, b.binding, env)
+	if err != nil {
+		return err
 	}
 	spec := bundle{
 		root: b.host.root, slot: b.slot, hostID: b.hostID, netns: b.endpoint.path(), cgroup: b.group.path,
@@ -201,7 +210,7 @@ func (b *box) startProcess(ctx context.Context) error {
 		return err
 	}
 	var pid int
-	b.began, b.used = time.Now(), false
+	b.began, b.used, b.started = time.Now(), false, true
 	b.api.Booting()
 	err = b.host.space.do(func() error {
 		if err := spec.write(); err != nil {
@@ -230,6 +239,7 @@ func (b *box) adopt(pid int, s *stream) error {
 	b.mu.Lock()
 	b.proc = p
 	b.mu.Unlock()
+	b.started = false
 	return nil
 }
 
@@ -265,6 +275,27 @@ func (b *box) discard() error {
 	return nil
 }
 
+// discardOrphan removes a container whose start was cut off, so that nobody has
+// adopted its process.
+func (b *box) discardOrphan() error {
+	if b.process() != nil || !b.started {
+		return nil
+	}
+	found, err := killGroup(context.Background(), b.group)
+	if err != nil {
+		return err
+	}
+	if err := b.rt.deleteContainer(context.Background(), b.spec.ID); err != nil {
+		return err
+	}
+	reapOrphans(found)
+	if err := b.group.remove(); err != nil {
+		return fmt.Errorf("remove the cgroup: %w", err)
+	}
+	b.started = false
+	return nil
+}
+
 // Specialise implements sandbox.Sandbox. A function whose environment an
 // interpreter reads when it starts gets a new process.
 func (b *box) Specialise(ctx context.Context, binding sandbox.Binding) error {
@@ -285,6 +316,7 @@ func (b *box) Specialise(ctx context.Context, binding sandbox.Binding) error {
 	if err := b.attach(ctx, binding); err != nil {
 		return platform(err, "the sandbox could not be specialised")
 	}
+	b.setDormant(false)
 	p := b.process()
 	if p == nil || p.ended() || len(sandbox.ReadAtStart(binding.Function.Environment)) > 0 {
 		if err := b.startProcess(ctx); err != nil && !errors.Is(err, errNoEntrypoint) {
@@ -343,20 +375,25 @@ func (b *box) thaw(ctx context.Context) error {
 
 // Memory implements sandbox.Sandbox.
 func (b *box) Memory() (int64, error) {
-	if !b.Alive() {
+	if p := b.process(); p == nil || p.ended() {
 		return 0, nil
 	}
 	n, err := b.group.usage()
-	if err != nil && !b.Alive() {
-		return 0, nil
+	if p := b.process(); err != nil && (p == nil || p.ended()) {
+		return 0, nil // it has just ended
 	}
 	return n, err
 }
 
-// Alive implements sandbox.Sandbox.
+// Alive implements sandbox.Sandbox. A sandbox of a provided runtime that waits
+// for its function needs no process to be fit for it.
 func (b *box) Alive() bool {
-	p := b.process()
-	return p != nil && !p.ended()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.proc == nil {
+		return b.dormant && !b.shut
+	}
+	return !b.proc.ended()
 }
 
 // Close implements sandbox.Sandbox. If something could not be removed, the next
@@ -388,13 +425,7 @@ func (b *box) clear() error {
 		return err
 	}
 	// A start that was cut off leaves a container that nobody has adopted.
-	if err := killGroup(context.Background(), b.group); err != nil {
-		return err
-	}
-	if err := b.rt.deleteContainer(context.Background(), b.spec.ID); err != nil {
-		return err
-	}
-	if err := b.group.remove(); err != nil {
+	if err := b.discardOrphan(); err != nil {
 		return err
 	}
 	if err := b.api.Close(); err != nil {
