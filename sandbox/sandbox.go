@@ -43,11 +43,15 @@ type Line struct {
 
 // Invocation is what the sandbox's runtime gets.
 type Invocation struct {
-	RequestID     string
-	Payload       []byte
-	ARN           string
-	Deadline      time.Time // start + the function's timeout
-	Timeout       time.Duration
+	RequestID string
+	Payload   []byte
+	ARN       string
+	// Timeout is the function's. It is counted from when the runtime takes the
+	// invocation: initialisation does not count, unless it was cut off and runs
+	// again.
+	Timeout time.Duration
+	// Deadline is used in place of Timeout where that is 0.
+	Deadline      time.Time
 	ClientContext string // decoded JSON, "" if none
 	TraceID       string
 }
