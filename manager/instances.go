@@ -29,10 +29,7 @@ func (m *Manager) acquireInstance(ctx context.Context, mb int) error {
 	defer cancel()
 	in, err := m.o.Provider.Acquire(ctx, instance.Request{Owner: m.o.ID, MemoryMB: size})
 	if err != nil {
-		if thermocline.KindOf(err) == thermocline.KindRefused {
-			return refused("the node has no memory left for another instance")
-		}
-		return thermocline.WithCause(thermocline.KindRefused, err, "no instance could be acquired")
+		return asRefusal(err)
 	}
 	m.mu.Lock()
 	if m.closed {
@@ -44,7 +41,6 @@ func (m *Manager) acquireInstance(ctx context.Context, mb int) error {
 	m.pool.AddInstance(in.ID(), in.MemoryMB(), time.Now())
 	m.work.Add(1)
 	m.mu.Unlock()
-	m.log.Info("instance acquired", "instance", in.ID(), "memory_mb", in.MemoryMB())
 	go m.watchInstance(in)
 	return nil
 }

@@ -59,7 +59,7 @@ type Options struct {
 
 func (o *Options) defaults() {
 	if o.InstanceMB == 0 {
-		o.InstanceMB = 2048
+		o.InstanceMB = defaultInstanceMB
 	}
 	if o.FreezeAfter == 0 {
 		o.FreezeAfter = 100 * time.Millisecond
