@@ -288,21 +288,26 @@ func (n *node) startDispatch(ctx context.Context) error {
 // startManagers starts this node's managers of every fleet. They are served
 // after they run and drained before they are closed.
 func (n *node) startManagers(context.Context) error {
+	ledger := manager.NewLedger(n.provider)
+	var options []manager.Options
 	for _, f := range n.fleets.Fleets() {
 		count := f.Managers
 		if count == 0 {
 			count = n.cfg.ManagersPerFleet
 		}
 		for i := range count {
-			m := manager.New(manager.Options{
+			options = append(options, manager.Options{
 				ID: fmt.Sprintf("%s-%s-%d", n.id, f.Name, i+1), Fleet: f.Name, Node: n.cfg.Node,
-				Provider: n.provider, Functions: n.store, Code: n.code, Logs: n.store,
+				Provider: ledger.Share(), Functions: n.store, Code: n.code, Logs: n.store,
 				FreezeAfter: n.cfg.FreezeAfter,
 				Pool:        pool.Config{KeepAlive: n.cfg.KeepAlive},
 				Logger:      n.log,
 			})
-			n.managers = append(n.managers, m)
 		}
+	}
+	for _, o := range options {
+		o.InstanceMB = manager.InstanceMB(ledger.GuaranteedMB())
+		n.managers = append(n.managers, manager.New(o))
 	}
 	n.onStop(n.closeManagers)
 	for _, m := range n.managers {
