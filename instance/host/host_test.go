@@ -341,6 +341,7 @@ func TestRecoverTakesNoForeignRecord(t *testing.T) {
 		"nonsense":               "{",
 		"of another id":          `{"id":"i-000000000001","cgroup":"/thermocline-a/i-000000000001"}`,
 		"of a group not ours":    `{"id":"i-000000000000","cgroup":"/system.slice"}`,
+		"of another's group":     `{"id":"i-000000000000","cgroup":"/system.slice/ssh.service"}`,
 		"of a group at the root": `{"id":"i-000000000000","cgroup":"/i-000000000000"}`,
 		"with a way out":         `{"id":"i-000000000000","cgroup":"/a/../b/i-000000000000"}`,
 	} {
@@ -353,7 +354,7 @@ func TestRecoverTakesNoForeignRecord(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "i-000000000000.json"), []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			foreign := []string{"/cg/system.slice", "/cg/i-000000000000", "/cg/thermocline-a", "/cg/thermocline-a/i-000000000001"}
+			foreign := []string{"/cg/system.slice", "/cg/system.slice/ssh.service", "/cg/i-000000000000", "/cg/thermocline-a", "/cg/thermocline-a/i-000000000001"}
 			for _, group := range foreign {
 				if err := w.model.Mkdir(group); err != nil {
 					t.Fatal(err)

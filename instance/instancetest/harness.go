@@ -146,7 +146,7 @@ func echo(ctx context.Context, s sandbox.Sandbox, value string) error {
 	out, err := s.Invoke(ctx, invocation(value))
 	switch {
 	case err != nil:
-		return fmt.Errorf("Invoke: %w", err)
+		return fmt.Errorf("invoke: %w", err)
 	case out.Failure != sandbox.FailureNone:
 		return fmt.Errorf("the function failed: %s %s", out.Failure, out.Payload)
 	case string(out.Payload) != fmt.Sprintf("%q", value):

@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"thermocline"
 	"thermocline/instance"
@@ -242,10 +246,20 @@ func testProviderClose(r rig) {
 func testRecoverSparesTheQuick(r rig) {
 	i := r.acquire("m")
 	s := r.start(i)
+	var before, after []string
+	if r.Left != nil {
+		before = r.Left()
+	}
 	for range 2 {
 		if err := r.Provider.Recover(r.Context()); err != nil {
 			r.Fatalf("Recover: %v", err)
 		}
+	}
+	if r.Left != nil {
+		after = r.Left()
+	}
+	if diff := cmp.Diff(before, after, cmpopts.SortSlices(strings.Compare)); diff != "" {
+		r.Errorf("Recover changed what is on the machine: %s", diff)
 	}
 	if isDone(i) {
 		r.Error("Recover ended a living instance")

@@ -69,7 +69,6 @@ func node(t *testing.T) entry {
 // registry is an npm registry that has node-linux-* in the versions given.
 type registry struct {
 	*httptest.Server
-	mu       sync.Mutex
 	packages map[string][]byte // by version
 	sums     map[string]string // by version, where they differ from the truth
 	serve    func(w http.ResponseWriter, packed []byte)
