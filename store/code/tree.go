@@ -2,11 +2,15 @@ package code
 
 import (
 	"path"
+	"slices"
 	"strings"
 )
 
 // maxHops bounds the links that one path may lead through, as Linux does.
 const maxHops = 40
+
+// linkWork bounds the bytes of all paths that following all links looks at.
+const linkWork = 256 << 20
 
 // tree collects the entries of a zip into what would be on disk.
 type tree struct {
@@ -40,24 +44,25 @@ func (t *tree) add(e entry) error {
 	return t.place(e)
 }
 
+// addParents looks from the deepest up: where one is there, so are those above
+// it, and many entries in one deep directory cost one look each.
 func (t *tree) addParents(name string) error {
-	for i := 0; ; i++ {
-		n := strings.IndexByte(name[i:], '/')
-		if n < 0 {
-			return nil
-		}
-		i += n
-		parent := name[:i]
+	var missing []string
+	for parent := path.Dir(name); parent != "."; parent = path.Dir(parent) {
 		if at, ok := t.at[parent]; ok {
 			if t.entries[at].kind != directory {
 				return invalid("The entry %q lies below one that is not a directory.", printable(name))
 			}
-			continue
+			break
 		}
+		missing = append(missing, parent)
+	}
+	for _, parent := range slices.Backward(missing) {
 		if err := t.place(entry{name: parent, kind: directory}); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 func (t *tree) place(e entry) error {
@@ -74,7 +79,7 @@ func (t *tree) place(e entry) error {
 // kernel would: cleaning the text alone is not enough, as .. behind a link to a
 // directory leads elsewhere.
 func (t *tree) checkLinks() error {
-	budget := 4 * MaxEntries // elements walked by all links together, a bound on work
+	budget := linkWork
 	for _, e := range t.entries {
 		if e.kind != link {
 			continue
@@ -95,7 +100,8 @@ func (t *tree) resolve(dir, target string, hops, budget *int) (string, bool) {
 	}
 	at := dir
 	for el := range strings.SplitSeq(target, "/") {
-		if *budget--; *budget < 0 {
+		*budget -= len(at) + len(el)
+		if *budget < 0 || len(at) > maxName {
 			return "", false
 		}
 		switch el {
@@ -108,7 +114,10 @@ func (t *tree) resolve(dir, target string, hops, budget *int) (string, bool) {
 			at = path.Dir(at)
 			continue
 		}
-		next := path.Join(at, el)
+		next := el
+		if at != "." {
+			next = at + "/" + el
+		}
 		i, ok := t.at[next]
 		if !ok || t.entries[i].kind != link {
 			at = next

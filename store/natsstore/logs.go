@@ -63,8 +63,6 @@ func (s *Store) Append(ctx context.Context, lines []thermocline.LogLine) error {
 	if err := s.opts.Writable(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
-	defer cancel()
 	for len(lines) > 0 {
 		n := batchLength(lines)
 		if err := s.appendBatch(ctx, lines[:n]); err != nil {
@@ -104,6 +102,8 @@ func (s *Store) appendBatch(ctx context.Context, lines []thermocline.LogLine) er
 	if err != nil {
 		return fmt.Errorf("encode log lines: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
 	m := &nats.Msg{Subject: logSubjectOf(lines[0].Account, lines[0].Function), Data: data}
 	if _, err := s.js.PublishMsg(ctx, m); err != nil {
 		return fmt.Errorf("store log lines: %w", err)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"thermocline"
 )
 
 // How a reader asks for messages.
@@ -107,7 +109,7 @@ func (s *Store) watchLink(ctx context.Context) error {
 		case st, ok := <-changes:
 			s.link.cut()
 			if !ok || st == nats.CLOSED {
-				return errClosed()
+				return thermocline.Errorf(thermocline.KindUnavailable, "The connection to the store was closed.")
 			}
 		}
 	}
