@@ -471,7 +471,11 @@ func TestEnvironmentInside(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			o := (&cell{t: t, s: s}).invoke("env", nil, 5*time.Second)
+			c := &cell{t: t, s: s}
+			if got, _ := c.shell("touch /var/task/x 2>&1"); !strings.Contains(got, "Read-only file system") {
+				t.Errorf("%s, %s: the code can be written: %s", runtime, way, got)
+			}
+			o := c.invoke("env", nil, 5*time.Second)
 			var got map[string]string
 			if err := json.Unmarshal(o.Payload, &got); err != nil {
 				t.Fatalf("%s %s", o.Failure, o.Payload)

@@ -162,6 +162,9 @@ func (p *process) during(ctx context.Context) (context.Context, context.CancelFu
 func (p *process) kill(g group) error {
 	ctx, cancel := context.WithTimeout(context.Background(), killTimeout)
 	defer cancel()
+	if p.ended() {
+		return nil // and the descriptor may be closed
+	}
 	if err := unix.PidfdSendSignal(p.fd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
 		return fmt.Errorf("kill: %w", err)
 	}

@@ -1,0 +1,252 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"thermocline"
+	"thermocline/sandbox"
+	"thermocline/sandbox/bootstrap"
+)
+
+// start makes the sandbox and its process.
+func (b *box) start(ctx context.Context) error {
+	ctx, leave, err := b.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := b.rt.writeRecord(record{ID: b.spec.ID, Cgroup: b.group.path}); err != nil {
+		return fmt.Errorf("record the sandbox: %w", err)
+	}
+	if b.endpoint, err = b.host.spares.take(); err != nil {
+		return err
+	}
+	b.serve()
+	if err := b.host.space.do(func() error { return makeSlot(b.slot) }); err != nil {
+		return fmt.Errorf("make a slot: %w", err)
+	}
+	if b.spec.Binding != nil {
+		return b.startBound(ctx)
+	}
+	if isProvided(b.spec.Runtime) {
+		b.setDormant(true) // its program comes with the binding
+		return nil
+	}
+	if err := b.startProcess(ctx); err != nil {
+		return err
+	}
+	return b.awaitBoot(ctx)
+}
+
+// awaitBoot waits until the runtime waits for its function.
+func (b *box) awaitBoot(ctx context.Context) error {
+	p := b.process()
+	inner, cancel := p.during(ctx)
+	defer cancel()
+	inner, cancel = context.WithTimeout(inner, b.rt.cfg.InitTimeout)
+	defer cancel()
+	err := b.api.Booted(inner)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case p.ended():
+		err = fmt.Errorf("its process ended (status %d, %v)", p.exit.status, p.exit.signal)
+	}
+	// Not a deadline of the caller's: it must not look like one.
+	return thermocline.WithCause(thermocline.KindInternal, err, "the runtime did not get ready for a function")
+}
+
+func (b *box) setDormant(to bool) {
+	b.mu.Lock()
+	b.dormant = to
+	b.mu.Unlock()
+}
+
+// startBound attaches the code and starts the process. A package that has no
+// program in it is the function's fault, and Invoke says so.
+func (b *box) startBound(ctx context.Context) error {
+	if err := b.attach(ctx, *b.spec.Binding); err != nil {
+		return err
+	}
+	if err := b.startProcess(ctx); err != nil && !errors.Is(err, errNoEntrypoint) {
+		return err
+	}
+	return nil
+}
+
+// serve starts the Runtime API; it ends with b.api.Close.
+func (b *box) serve() {
+	listener := b.endpoint.listener
+	b.serving = make(chan struct{})
+	go func() {
+		defer close(b.serving)
+		if err := b.api.Serve(listener); err != nil {
+			b.rt.log.Error("the Runtime API of a sandbox ended", "sandbox", b.spec.ID, "error", err)
+		}
+	}()
+}
+
+// attach shows the binding's code, layers and a scratch file system inside.
+func (b *box) attach(ctx context.Context, binding sandbox.Binding) error {
+	size := binding.Function.TmpMB
+	if size < 16 || size > 10<<10 {
+		return thermocline.Errorf(thermocline.KindInternal, "/tmp cannot have %d MB", size)
+	}
+	if err := b.rt.scratch.create(ctx, b.spec.ID, size); err != nil {
+		return fmt.Errorf("make /tmp: %w", err)
+	}
+	err := b.host.space.do(func() error {
+		if err := attachDir(binding.CodeDir, path.Join(b.slot, slotTask)); err != nil {
+			return err
+		}
+		if err := attachLayers(binding.LayerDirs, path.Join(b.slot, slotLayers)); err != nil {
+			return err
+		}
+		user := int(b.hostID) + 1
+		return b.rt.scratch.attach(b.spec.ID, path.Join(b.slot, slotScratch), user, user)
+	})
+	if err != nil {
+		return err
+	}
+	b.binding = &binding
+	return nil
+}
+
+// startProcess starts the container with what the sandbox is bound to now.
+func (b *box) startProcess(ctx context.Context) error {
+	if err := errors.Join(b.discard(), b.discardOrphan()); err != nil {
+		return err
+	}
+	env := baseEnvironment(b.spec.Runtime, b.spec.MemoryMB)
+	env[bootstrap.WaitVariable] = "1"
+	if b.binding != nil {
+		env = environment(b.spec.Runtime, *b.binding)
+	}
+	args, mounts, err := b.rt.command(ctx, b.spec.Runtime, b.spec.MemoryMB, b.binding, env)
+	if err != nil {
+		return err
+	}
+	spec := bundle{
+		root: b.host.root, slot: b.slot, hostID: b.hostID, netns: b.endpoint.path(), cgroup: b.group.path,
+		memoryMB: b.spec.MemoryMB, swap: b.rt.swap, args: args, env: list(env), mounts: mounts,
+	}
+	user := int(b.hostID) + 1
+	stream, w, err := b.out.connect(user, user)
+	if err != nil {
+		return err
+	}
+	var pid int
+	b.began, b.used, b.started = time.Now(), false, true
+	b.api.Booting()
+	err = b.host.space.do(func() error {
+		if err := spec.write(); err != nil {
+			return err
+		}
+		var err error
+		pid, err = b.rt.runContainer(ctx, b.spec.ID, b.slot, w)
+		return err
+	})
+	w.Close() // the container has its own
+	stream.run()
+	if err != nil {
+		stream.close()
+		return err
+	}
+	return b.adopt(pid, stream)
+}
+
+// adopt makes the container's process the sandbox's.
+func (b *box) adopt(pid int, s *stream) error {
+	p, err := watch(pid, s, b.api.Reset)
+	if err != nil {
+		s.close()
+		return err
+	}
+	b.mu.Lock()
+	b.proc = p
+	b.mu.Unlock()
+	b.started = false
+	return nil
+}
+
+// discard kills what is left of the process and removes its container; the
+// next one gets everything but its memory. After an error it may be called
+// again.
+func (b *box) discard() error {
+	p := b.process()
+	if p == nil {
+		return nil
+	}
+	if err := p.kill(b.group); err != nil {
+		return err
+	}
+	b.frozen = false
+	p.out.close()
+	p.file.Close()
+	if err := b.rt.deleteContainer(context.Background(), b.spec.ID); err != nil {
+		return err
+	}
+	if err := b.group.remove(); err != nil {
+		return fmt.Errorf("remove the cgroup: %w", err)
+	}
+	b.mu.Lock()
+	b.proc = nil
+	b.mu.Unlock()
+	return nil
+}
+
+// discardOrphan removes a container whose start was cut off, so that nobody has
+// adopted its process.
+func (b *box) discardOrphan() error {
+	if b.process() != nil || !b.started {
+		return nil
+	}
+	found, err := killGroup(context.Background(), b.group)
+	if err != nil {
+		return err
+	}
+	if err := b.rt.deleteContainer(context.Background(), b.spec.ID); err != nil {
+		return err
+	}
+	reapOrphans(found)
+	b.api.Reset() // it may have asked for work
+	if err := b.group.remove(); err != nil {
+		return fmt.Errorf("remove the cgroup: %w", err)
+	}
+	b.started = false
+	return nil
+}
+
+// clear removes everything, in the opposite order. It may be called again
+// after an error. Callers hold work.
+func (b *box) clear() error {
+	if err := b.discard(); err != nil {
+		return err
+	}
+	// A start that was cut off leaves a container that nobody has adopted.
+	if err := b.discardOrphan(); err != nil {
+		return err
+	}
+	if err := b.api.Close(); err != nil {
+		return err
+	}
+	if b.serving != nil {
+		<-b.serving
+	}
+	if b.endpoint != nil {
+		if err := b.endpoint.close(); err != nil {
+			return err
+		}
+		b.endpoint = nil
+	}
+	if err := b.host.space.do(func() error { return removeSlot(b.slot) }); err != nil {
+		return err
+	}
+	return errors.Join(b.rt.scratch.remove(b.spec.ID), b.rt.removeRecord(b.spec.ID))
+}
