@@ -80,6 +80,7 @@ type Fleet struct {
 	Dispatch  string                      `json:"dispatch"`
 	Enter     string                      `json:"enter,omitempty"`
 	Stay      string                      `json:"stay,omitempty"`
+	Dwell     string                      `json:"dwell"` // 10m0s
 	Functions int                         `json:"functions"`
 	Rate      float64                     `json:"rate"` // invocations per second
 	Queued    int                         `json:"queued"`
