@@ -36,13 +36,13 @@ func (s *Store) Put(ctx context.Context, sha string, zip []byte) error {
 		if err != nil {
 			return wrap(err)
 		}
-		if e == nil {
-			return wrap(s.code.put(ctx, sha, zip))
+		switch {
+		case !e.there():
+			err = s.code.put(ctx, sha, zip, e)
+		case s.now().Sub(e.modified) >= touchAfter:
+			err = s.code.touch(ctx, e)
 		}
-		if s.now().Sub(e.modified) < touchAfter {
-			return nil
-		}
-		if err := s.code.touch(ctx, e); !errors.Is(err, errConflict) {
+		if !errors.Is(err, errConflict) {
 			return wrap(err)
 		}
 	}

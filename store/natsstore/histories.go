@@ -24,7 +24,15 @@ func (s *Store) SaveHistory(ctx context.Context, slot string, snapshot []byte) e
 		return wrap(err)
 	}
 	defer unlock()
-	return wrap(s.histories.put(ctx, slot, snapshot))
+	for {
+		e, err := s.histories.stat(ctx, slot)
+		if err == nil {
+			err = s.histories.put(ctx, slot, snapshot, e)
+		}
+		if !errors.Is(err, errConflict) {
+			return wrap(err)
+		}
+	}
 }
 
 // LoadHistories implements store.Histories. It also removes what cut-off saves
@@ -68,7 +76,7 @@ func (s *Store) loadHistory(ctx context.Context, slot string) ([]byte, error) {
 func (s *Store) DeleteHistory(ctx context.Context, slot string) error {
 	return s.retry(ctx, func(ctx context.Context) error {
 		e, err := s.histories.stat(ctx, slot)
-		if err != nil || e == nil {
+		if err != nil || !e.there() {
 			return err
 		}
 		return s.histories.remove(ctx, e)

@@ -1,15 +1,17 @@
 package natsstore
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -52,14 +54,16 @@ func (s *Store) openObjects(ctx context.Context, name string, mode jetstream.Per
 type entry struct {
 	info     jetstream.ObjectInfo
 	modified time.Time
-	rev      uint64
+	rev      uint64 // 0: there was never one
 }
+
+func (e *entry) there() bool { return e.rev > 0 && !e.info.Deleted }
 
 func (o *objects) subject(name string) string {
 	return "$O." + o.name + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
 }
 
-// stat returns an object's entry; nil when it is not there.
+// stat returns an object's entry, also when it is not there.
 func (o *objects) stat(ctx context.Context, name string) (*entry, error) {
 	return o.entry(ctx, o.subject(name))
 }
@@ -67,7 +71,7 @@ func (o *objects) stat(ctx context.Context, name string) (*entry, error) {
 func (o *objects) entry(ctx context.Context, subject string) (*entry, error) {
 	m, err := o.stream.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
+		return &entry{}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the entry of an object: %w", err)
@@ -76,22 +80,44 @@ func (o *objects) entry(ctx context.Context, subject string) (*entry, error) {
 	if err := json.Unmarshal(m.Data, &e.info); err != nil {
 		return nil, fmt.Errorf("decode the entry of an object: %w", err)
 	}
-	if e.info.Deleted {
-		return nil, nil
-	}
 	return e, nil
 }
 
-// put stores an object, replacing one of the name.
-func (o *objects) put(ctx context.Context, name string, data []byte) error {
+// put stores an object in the place of old, which may not be there; errConflict
+// when somebody else did meanwhile. (jetstream.ObjectStore's Put leaves a
+// goroutine behind now and then, and does not compare.)
+func (o *objects) put(ctx context.Context, name string, data []byte, old *entry) error {
 	if err := o.store.opts.Writable(); err != nil {
 		return err
 	}
-	meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: objectChunk}}
-	if _, err := o.obs.Put(ctx, meta, bytes.NewReader(data)); err != nil {
-		return fmt.Errorf("store an object: %w", err)
+	upload := uuid.NewString()
+	e := &entry{rev: old.rev, info: jetstream.ObjectInfo{
+		ObjectMeta: jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: objectChunk}},
+		Bucket:     o.name, NUID: upload, Size: uint64(len(data)),
+	}}
+	digest := sha256.New()
+	digest.Write(data)
+	e.info.Digest = jetstream.GetObjectDigestValue(digest)
+	var err error
+	for chunk := range slices.Chunk(data, objectChunk) {
+		if _, err = o.store.js.Publish(ctx, o.chunks(upload), chunk); err != nil {
+			err = fmt.Errorf("store a part of an object: %w", err)
+			break
+		}
+		e.info.Chunks++
 	}
-	return nil
+	if err == nil {
+		err = o.writeEntry(ctx, e)
+	}
+	useless := upload
+	if err == nil {
+		useless = old.info.NUID
+	}
+	if useless != "" {
+		// If this fails too, a sweep does it.
+		_ = o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.chunks(useless)))
+	}
+	return err
 }
 
 // touch makes an object young again; errConflict when it changed meanwhile.
@@ -104,13 +130,13 @@ func (o *objects) touch(ctx context.Context, e *entry) error {
 
 // remove takes an object away; errConflict when it changed meanwhile.
 func (o *objects) remove(ctx context.Context, e *entry) error {
-	nuid := e.info.NUID
+	upload := e.info.NUID
 	e.info.Deleted = true
 	e.info.Size, e.info.Chunks, e.info.Digest = 0, 0, ""
 	if err := o.writeEntry(ctx, e); err != nil {
 		return err
 	}
-	if err := o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.chunks(nuid))); err != nil {
+	if err := o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.chunks(upload))); err != nil {
 		return fmt.Errorf("remove the chunks of an object: %w", err)
 	}
 	// The mark is not needed any more; if somebody has made the object anew,
@@ -122,7 +148,8 @@ func (o *objects) remove(ctx context.Context, e *entry) error {
 	return nil
 }
 
-func (o *objects) chunks(nuid string) string { return "$O." + o.name + ".C." + nuid }
+// chunks is the subject of the parts of one upload.
+func (o *objects) chunks(upload string) string { return "$O." + o.name + ".C." + upload }
 
 // writeEntry replaces an entry, and advances its revision.
 func (o *objects) writeEntry(ctx context.Context, e *entry) error {
@@ -158,7 +185,7 @@ func (o *objects) list(ctx context.Context) ([]*entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		if e != nil {
+		if e.there() {
 			es = append(es, e)
 		}
 	}
