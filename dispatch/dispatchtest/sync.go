@@ -370,7 +370,7 @@ func testBytes(b *bench) {
 func testLarge(b *bench) {
 	const n = 64
 	managers := []*Manager{manager("a", n), manager("b", n)}
-	payload := make([]byte, thermocline.MaxPayload)
+	payload := make([]byte, largePayload)
 	for i := range payload {
 		payload[i] = byte(i * 7 >> 3)
 	}
@@ -381,7 +381,7 @@ func testLarge(b *bench) {
 			wg.Go(func() {
 				inv := b.invocation()
 				inv.Payload = payload
-				inv.StartBy = time.Now().Add(25 * time.Second)
+				inv.StartBy = time.Now().Add(time.Minute)
 				res, err := b.bed.Client.Invoke(b.Context(), r, inv)
 				if err != nil {
 					b.Errorf("%s: %v", name, err)

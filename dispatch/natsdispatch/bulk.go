@@ -20,7 +20,7 @@ const (
 	// bulkAtOnce is how many large payloads one link fetches at the same time.
 	bulkAtOnce = 2
 	// bulkTimeout bounds one fetch, once it is its turn.
-	bulkTimeout = 10 * time.Second
+	bulkTimeout = 20 * time.Second
 	// parkTimeout is how long a manager keeps a large result for its client.
 	parkTimeout = time.Minute
 )

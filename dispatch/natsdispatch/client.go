@@ -66,6 +66,8 @@ func (c *Client) Ready() <-chan struct{} { return c.ready }
 // sweepUntil fails the invocations whose manager was lost: shortly after each
 // change, and at every heartbeat for those that no change tells of.
 func (c *Client) sweepUntil(ctx context.Context) {
+	losses := newLosses(c)
+	defer losses.wg.Wait()
 	tick := time.NewTicker(c.link.opts.Heartbeat)
 	defer tick.Stop()
 	soon := time.NewTimer(0)
@@ -78,31 +80,11 @@ func (c *Client) sweepUntil(ctx context.Context) {
 		case <-changed:
 			soon.Reset(lossGrace + 10*time.Millisecond)
 		case <-soon.C:
-			c.sweep(time.Now())
+			losses.sweep(ctx, time.Now())
 		case <-tick.C:
-			c.sweep(time.Now())
+			losses.sweep(ctx, time.Now())
 		}
 	}
-}
-
-func (c *Client) sweep(now time.Time) {
-	if !c.link.nc.IsConnected() {
-		return // answers may be waiting on the other side
-	}
-	c.mux.each(func(r receiver) {
-		t, ok := r.(*try)
-		if !ok {
-			return
-		}
-		manager, incarnation, at, granted := t.grantedTo()
-		if !granted {
-			return
-		}
-		since, known, lost := c.roster.lost(manager, incarnation)
-		if lost && (known && now.Sub(since) >= lossGrace || !known && now.Sub(at) >= 2*c.link.opts.Lease) {
-			t.finish(outcome{err: possiblyStarted("the instance manager was lost while it ran the invocation")})
-		}
-	})
 }
 
 // stray answers what comes too late (an ask, a fetch, a result that waits to be

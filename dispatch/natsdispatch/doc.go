@@ -7,6 +7,7 @@
 //	thermocline.direct.<manager>            core NATS: requests to one manager
 //	thermocline.queue.<fleet>.<partition>   stream thermocline-queue, in memory: requests for whoever leases the partition
 //	thermocline.event<n>.<fleet>.<partition> streams thermocline-events-0 to -3, on disk: events, n = partition mod 4
+//	thermocline.probe.<manager>.<nuid>      core NATS: is this incarnation of the manager there?
 //	thermocline.reply.<nuid>.<token>        core NATS: answers, one wildcard subscription for each client and manager
 //	bucket thermocline-managers             <fleet>.<manager> → announcement, in memory, expires
 //

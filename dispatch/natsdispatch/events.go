@@ -2,6 +2,7 @@ package natsdispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -196,6 +197,9 @@ func (s *events) settle(e *event, res *thermocline.Result, err error) {
 		if err = s.v.confirm(s.ackOf(e), ackWord); err == nil {
 			return
 		}
+		if errors.Is(err, nats.ErrNoResponders) && s.remove(e.key) == nil {
+			return // the consumer was lost with its server, the stream was not
+		}
 		s.v.wait(100 * time.Millisecond)
 	}
 	log.Warn("cannot acknowledge an event; it may run again", "error", err)
@@ -224,6 +228,17 @@ func (s *events) store(subject string, q *request) error {
 	return withFrame(len(q.inv.Payload), func(b []byte) []byte { return appendRequest(b, q) }, func(b []byte) error {
 		return s.v.mux.store(ctx, subject, q.inv.RequestID+"/"+strconv.Itoa(q.inv.Attempt), b)
 	})
+}
+
+// remove takes an event out of its stream without its consumer.
+func (s *events) remove(k eventKey) error {
+	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout)
+	defer cancel()
+	stream, err := s.v.link.js.Stream(ctx, k.stream)
+	if err != nil {
+		return err
+	}
+	return stream.DeleteMsg(ctx, k.seq)
 }
 
 // nak gives an event back, to be delivered again after d.

@@ -372,6 +372,15 @@ func (t *try) grant(l load) bool {
 	return true
 }
 
+// heeds reports whether an answer counts: once one manager has the grant, only
+// its. Another that got the request too (two of one name, a message that came
+// twice) says that it was denied.
+func (t *try) heeds(l load) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.granted.IsZero() || t.incarnation == l.incarnation
+}
+
 func (t *try) grantedTo() (manager, incarnation string, at time.Time, granted bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -413,6 +422,12 @@ func (t *try) receive(m *nats.Msg) {
 		if err := t.c.link.nc.Publish(m.Reply, bareFrame(verdict)); err != nil {
 			t.c.link.opts.Logger.Warn("cannot answer a manager", "error", err, "manager", a.load.manager)
 		}
+		return
+	}
+	if !t.heeds(a.load) {
+		return
+	}
+	switch a.kind {
 	case frameRefused:
 		t.finish(outcome{again: true, err: a.err, manager: a.load.manager})
 	case frameResult:

@@ -22,8 +22,8 @@ type lease struct {
 	withdrawn chan struct{} // closed when a draining announcement is out
 	once      sync.Once
 
-	// The rest belongs to keepLease's goroutine (and to announce before it
-	// matters: mu).
+	failing bool // the last renewal failed; belongs to keepLease
+
 	mu        sync.Mutex
 	revision  uint64 // of our last announcement; 0: none yet
 	displaced bool   // another incarnation announces our id
@@ -85,11 +85,14 @@ func (v *service) keepLease(ctx context.Context) {
 	}
 }
 
-// renew announces and logs a failure: the next heartbeat tries again.
+// renew announces, and logs a failure when it begins: the next heartbeat tries
+// again. Only keepLease calls it.
 func (v *service) renew(ctx context.Context) {
-	if err := v.announce(ctx); err != nil && ctx.Err() == nil {
+	err := v.announce(ctx)
+	if err != nil && !v.lease.failing && ctx.Err() == nil && !v.link.nc.IsClosed() {
 		v.link.opts.Logger.Warn("cannot renew the manager's lease", "manager", v.id, "error", err)
 	}
+	v.lease.failing = err != nil
 }
 
 // adjust opens and closes partitions so that they are those that the roster
@@ -226,7 +229,7 @@ func (v *service) announce(ctx context.Context) error {
 			err = v.put(ctx, data)
 		}
 	}
-	if err == nil && stopping {
+	if stopping && (err == nil || v.lease.displaced) {
 		v.lease.once.Do(func() { close(v.lease.withdrawn) })
 	}
 	return err
@@ -287,8 +290,17 @@ func (v *service) leave() {
 	if v.lease.displaced || v.lease.revision == 0 {
 		return
 	}
-	err := v.link.kv.Purge(ctx, v.link.names.key(v.fleet, v.id), jetstream.LastRevision(v.lease.revision), jetstream.PurgeTTL(time.Minute))
-	if err != nil {
+	purge := func() error {
+		return v.link.kv.Purge(ctx, v.link.names.key(v.fleet, v.id), jetstream.LastRevision(v.lease.revision), jetstream.PurgeTTL(time.Minute))
+	}
+	err := purge()
+	if isWrongSequence(err) {
+		// A renewal was stored whose confirmation never came, perhaps.
+		if err = v.reclaim(ctx); err == nil && v.lease.revision > 0 {
+			err = purge()
+		}
+	}
+	if err != nil && !v.link.nc.IsClosed() {
 		v.link.opts.Logger.Warn("cannot withdraw the manager's lease; it expires", "manager", v.id, "error", err)
 	}
 }

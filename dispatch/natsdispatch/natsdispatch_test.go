@@ -20,12 +20,18 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // startNATS starts a server in this process on a directory of its own.
-func startNATS(t testing.TB) *server.Server {
+func startNATS(t testing.TB) *server.Server { return startNATSOn(t, t.TempDir(), nil) }
+
+func startNATSOn(t testing.TB, dir string, change func(*server.Options)) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		JetStream: true, StoreDir: t.TempDir(), DontListen: true, NoSigs: true, NoLog: true,
+	o := &server.Options{
+		JetStream: true, StoreDir: dir, DontListen: true, NoSigs: true, NoLog: true,
 		MaxPayload: 8 << 20, SyncAlways: true,
-	})
+	}
+	if change != nil {
+		change(o)
+	}
+	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +65,10 @@ func open(t *testing.T, c dispatchtest.Config) dispatchtest.Bed {
 	s := startNATS(t)
 	o := natsdispatch.Options{
 		Retry: c.Retry, StartWithin: c.StartWithin, MaxInFlightBytes: c.MaxInFlightBytes, EventMaxMessages: int64(4 * c.MaxEvents),
-		Heartbeat: 100 * time.Millisecond, Lease: time.Second, EventAckWait: time.Second,
+		Heartbeat: 200 * time.Millisecond, Lease: 2 * time.Second, EventAckWait: time.Second,
+	}
+	if o.StartWithin == 0 {
+		o.StartWithin = 10 * time.Second // on a busy machine two are soon over
 	}
 	if testing.Verbose() {
 		o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))

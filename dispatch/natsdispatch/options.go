@@ -45,7 +45,7 @@ type Options struct {
 	// another to turn to (2 s).
 	StartWithin time.Duration
 	// StartBy is the start-by time, from now, of invocations that have none
-	// (10 s). No start-by time is honoured beyond 25 s.
+	// (10 s). No start-by time is honoured beyond 50 s.
 	StartBy time.Duration
 	// MaxRun bounds the time from acceptance to result when the caller's
 	// context has no end (16 min).
@@ -81,8 +81,8 @@ const (
 	// queueMaxAge is how long the server keeps a synchronous request that
 	// nobody took; longer than any start-by time, so that nothing that may
 	// still start is thrown away.
-	queueMaxAge = 30 * time.Second
-	maxStartBy  = 25 * time.Second
+	queueMaxAge = time.Minute
+	maxStartBy  = 50 * time.Second
 	// apiTimeout bounds every request to JetStream.
 	apiTimeout = 5 * time.Second
 	// confirmTimeout bounds the manager's wait for the client's grant and for
@@ -157,6 +157,9 @@ var token = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 type names struct{ prefix string }
 
 func (n names) direct(manager string) string { return n.prefix + ".direct." + manager }
+func (n names) probe(manager, incarnation string) string {
+	return n.prefix + ".probe." + manager + "." + incarnation
+}
 func (n names) queue(fleet string, p int) string {
 	return fmt.Sprintf("%s.queue.%s.%d", n.prefix, fleet, p)
 }

@@ -71,6 +71,7 @@ type puller struct {
 	inbox   string
 	wanted  int       // messages asked for and not delivered
 	asked   time.Time // of the last request
+	epoch   uint64    // the link's at the last request
 	paused  bool      // events: one is waiting for room, ask for no more
 	missing bool      // the consumer must be made again
 }
@@ -114,7 +115,7 @@ func (p *puller) ask() {
 		return // mended at a later heartbeat
 	}
 	p.wanted += n
-	p.asked = time.Now()
+	p.asked, p.epoch = time.Now(), p.link.epoch()
 }
 
 // receive takes a message, or the server's word on a request.
@@ -157,7 +158,13 @@ func (p *puller) resume() {
 // mend makes a missing consumer again, and asks again when a request got lost.
 func (p *puller) mend(ctx context.Context) {
 	p.mu.Lock()
+	if p.epoch != p.link.epoch() {
+		// Another server, or the same started again: it knows no request of
+		// ours, and perhaps not the consumer.
+		p.wanted, p.missing = 0, true
+	}
 	missing := p.missing || p.sub == nil
+	epoch := p.link.epoch()
 	p.mu.Unlock()
 	if missing {
 		if err := p.link.consumer(ctx, p.fleet, p.partition, p.events); err != nil {
@@ -166,7 +173,7 @@ func (p *puller) mend(ctx context.Context) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.missing = false
+	p.missing, p.epoch = false, epoch
 	if p.sub == nil {
 		p.sub, _ = subscribe(p.link.nc, p.inbox, p.receive)
 	}

@@ -94,8 +94,8 @@ func (r *roster) run(ctx context.Context, ready func()) {
 	}
 }
 
-// watch follows the bucket until ctx ends or it has been silent for so long
-// that the server may have forgotten the watch.
+// watch follows the bucket until ctx ends or the server may have forgotten the
+// watch: after a reconnection, and when it has been silent for long.
 func (r *roster) watch(ctx context.Context, ready func()) error {
 	w, err := r.link.kv.WatchAll(ctx)
 	if err != nil {
@@ -104,6 +104,7 @@ func (r *roster) watch(ctx context.Context, ready func()) error {
 	defer func() { _ = w.Stop() }()
 	tick := time.NewTicker(r.link.opts.Heartbeat)
 	defer tick.Stop()
+	epoch := r.link.epoch()
 	last := time.Now()
 	for {
 		select {
@@ -124,7 +125,7 @@ func (r *roster) watch(ctx context.Context, ready func()) error {
 				last = now
 			}
 			r.expire(now, now.Add(-2*r.link.opts.Lease), r.link.nc.IsConnected())
-			if now.Sub(last) > 3*r.link.opts.Lease {
+			if now.Sub(last) > 3*r.link.opts.Lease || r.link.epoch() != epoch {
 				return nil
 			}
 		}

@@ -70,7 +70,13 @@ func (s *Server) Serve(ctx context.Context, h dispatch.Handler) error {
 	if err != nil {
 		return fmt.Errorf("natsdispatch: requests: %w", err)
 	}
-	stopParts := v.start()
+	probes, err := v.answerProbes()
+	if err != nil {
+		direct.drain()
+		return fmt.Errorf("natsdispatch: probes: %w", err)
+	}
+	defer probes.drain()
+	stopParts := v.start(context.WithoutCancel(ctx))
 	<-ctx.Done()
 	v.stop(direct, stopParts, endHandlers)
 	return nil
@@ -78,8 +84,8 @@ func (s *Server) Serve(ctx context.Context, h dispatch.Handler) error {
 
 // start begins what lives as long as the service: the roster's watch, the
 // lease, the progress of events. The returned function ends them and waits.
-func (v *service) start() (stop func()) {
-	running, cancel := context.WithCancel(v.handling)
+func (v *service) start(ctx context.Context) (stop func()) {
+	running, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { v.roster.run(running, func() { close(v.lease.known) }) })
 	wg.Go(func() { v.keepLease(running) })

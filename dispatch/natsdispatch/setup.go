@@ -42,6 +42,10 @@ func newLink(ctx context.Context, nc *nats.Conn, o Options) (*link, error) {
 	return l, nil
 }
 
+// epoch counts the connection's reconnections: what a server did for us before
+// one (watches, standing pulls) may be forgotten.
+func (l *link) epoch() uint64 { return l.nc.Stats().Reconnects }
+
 // setup makes what is missing. Idempotent; called again when a server that
 // kept its streams in memory has forgotten them.
 func (l *link) setup(ctx context.Context) error {
@@ -82,7 +86,7 @@ func (l *link) setup(ctx context.Context) error {
 			return fmt.Errorf("stream of events: %w", err)
 		}
 	}
-	l.kv, err = l.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+	kv, err := l.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket:         l.names.bucket(),
 		Storage:        jetstream.MemoryStorage,
 		History:        1,
@@ -91,6 +95,9 @@ func (l *link) setup(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("bucket of managers: %w", err)
+	}
+	if l.kv == nil { // in the constructor: the handle outlives the bucket
+		l.kv = kv
 	}
 	return nil
 }

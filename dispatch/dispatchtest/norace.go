@@ -1,0 +1,7 @@
+//go:build !race
+
+package dispatchtest
+
+import "thermocline"
+
+const largePayload = thermocline.MaxPayload
