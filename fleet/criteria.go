@@ -51,8 +51,7 @@ func (n *node) criterion(v *values) (Criterion, bool) {
 	if !ok {
 		return Criterion{}, false
 	}
-	sure := true
-	value := term.number(v, &sure)
+	value := term.number(v)
 	c := Criterion{
 		Variable: term.text, Operator: symbols[o],
 		Threshold: finite(threshold), Value: finite(value), Distance: finite(threshold - value),
@@ -88,8 +87,7 @@ const maxWays = 8
 // only what would have to change; an empty way when it has that value already,
 // nothing when it cannot have it.
 func (n *node) ways(v *values, want bool) []way {
-	sure := true
-	if n.truth(v, &sure) == want {
+	if n.truth(v) == want {
 		return []way{{}}
 	}
 	switch n.op {
@@ -139,12 +137,11 @@ func (w way) sentence(v *values) string {
 }
 
 func (c change) sentence(v *values) string {
-	sure := true
 	if term, o, constant, ok := c.n.sides(); ok {
 		if !c.want {
 			o = negated[o]
 		}
-		return term.text + " " + symbols[o] + " " + number(constant) + " (now " + number(term.number(v, &sure)) + ")"
+		return term.text + " " + symbols[o] + " " + number(constant) + " (now " + number(term.number(v)) + ")"
 	}
 	o := c.n.op
 	if !c.want {
@@ -154,7 +151,7 @@ func (c change) sentence(v *values) string {
 		if n.op == opConstant {
 			return number(n.constant)
 		}
-		return n.text + " (now " + number(n.number(v, &sure)) + ")"
+		return n.text + " (now " + number(n.number(v)) + ")"
 	}
 	return side(c.n.args[0]) + " " + symbols[o] + " " + side(c.n.args[1])
 }

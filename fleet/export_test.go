@@ -14,9 +14,9 @@ func Disagreement(s *Set, a, b float64) string {
 			if e == nil || e.tree == nil {
 				continue
 			}
-			got, sure := e.tree.holds(&v)
+			got := e.tree.truth(&v)
 			want, err := e.run(&v)
-			if sure && (err != nil || got != want) {
+			if err != nil || got != want {
 				return fmt.Sprintf("%q with %v: the tree says %v, cel-go %v, %v", e.text, v, got, want, err)
 			}
 		}

@@ -100,9 +100,7 @@ func (e *expression) holds(v *values) bool {
 
 func (e *expression) evaluate(v *values) (bool, error) {
 	if e.tree != nil {
-		if ok, sure := e.tree.holds(v); sure {
-			return ok, nil
-		}
+		return e.tree.truth(v), nil
 	}
 	return e.run(v)
 }

@@ -243,6 +243,25 @@ func TestDecisionIsRemembered(t *testing.T) {
 	}
 }
 
+// What is no number (0/0, before the first call) is in no relation to anything.
+func TestNotANumber(t *testing.T) {
+	for text, want := range map[string]string{
+		"total / total > 1.0":            "cold",
+		"total / total <= 1.0":           "cold",
+		"total / total == total / total": "cold",
+		"!(total / total > 1.0)":         "hot",
+		"total / total != 1.0":           "hot",
+	} {
+		s := newSet(t, two(text, "", 0))
+		if got := s.Classify(fn("f"), thermocline.Usage{}, t0).Fleet; got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+		if bad := fleet.Disagreement(s, 0, 0); bad != "" {
+			t.Error(bad)
+		}
+	}
+}
+
 func TestMembers(t *testing.T) {
 	s := newSet(t, fleet.Default())
 	for i := range 10 {

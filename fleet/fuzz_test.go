@@ -13,7 +13,7 @@ func FuzzNew(f *testing.F) {
 	d := fleet.Default().Fleets[0]
 	for _, x := range []string{
 		d.Enter, d.Stay, "true", "!(1.0 < rate_minute)", "rate_minute > 1 ? true : false", "rate_minute",
-		"(rate_hour > 0.1 ? offered : -offered) >= 0.5", "total / total == 1.0", "0.0/0.0 != total",
+		"(rate_hour > 0.1 ? offered : -offered) >= 0.5", "total / total == 1.0", "!(total / total < 1.0)", "0.0/0.0 != total",
 		"size('aé') > 1 && total > 5", "'a'.matches('(a+)+$')", "1/0 > 0 || total > 1.0", "timestamp('x') < timestamp('y')",
 		"rate_minute >\n\t", "\xff > 1", "[1,2,3][5] == 1", "{'a': 1.0}.a < total", "((((((1.0))))))<total",
 	} {

@@ -1,8 +1,6 @@
 package fleet
 
 import (
-	"math"
-
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
@@ -165,21 +163,21 @@ func (b builder) with(o op, args []ast.Expr, build func(ast.Expr) *node) *node {
 }
 
 // number evaluates a numeric node.
-func (n *node) number(v *values, sure *bool) float64 {
+func (n *node) number(v *values) float64 {
 	switch n.op {
 	case opConstant:
 		return n.constant
 	case opVariable:
 		return v[n.variable]
 	case opNegate:
-		return -n.args[0].number(v, sure)
+		return -n.args[0].number(v)
 	case opChoose:
-		if n.args[0].truth(v, sure) {
-			return n.args[1].number(v, sure)
+		if n.args[0].truth(v) {
+			return n.args[1].number(v)
 		}
-		return n.args[2].number(v, sure)
+		return n.args[2].number(v)
 	}
-	x, y := n.args[0].number(v, sure), n.args[1].number(v, sure)
+	x, y := n.args[0].number(v), n.args[1].number(v)
 	switch n.op {
 	case opAdd:
 		return x + y
@@ -192,30 +190,20 @@ func (n *node) number(v *values, sure *bool) float64 {
 	}
 }
 
-// holds evaluates the whole. sure is false when a NaN was compared, which is
-// an error to CEL with rules of its own; let it decide then.
-func (n *node) holds(v *values) (truth, sure bool) {
-	sure = true
-	truth = n.truth(v, &sure)
-	return truth, sure
-}
-
-func (n *node) truth(v *values, sure *bool) bool {
+// truth evaluates a bool node. Doubles compare in CEL as they do in Go, also
+// what is no number.
+func (n *node) truth(v *values) bool {
 	switch n.op {
 	case opBool:
 		return n.constant != 0
 	case opNot:
-		return !n.args[0].truth(v, sure)
+		return !n.args[0].truth(v)
 	case opAnd:
-		return n.args[0].truth(v, sure) && n.args[1].truth(v, sure)
+		return n.args[0].truth(v) && n.args[1].truth(v)
 	case opOr:
-		return n.args[0].truth(v, sure) || n.args[1].truth(v, sure)
+		return n.args[0].truth(v) || n.args[1].truth(v)
 	}
-	x, y := n.args[0].number(v, sure), n.args[1].number(v, sure)
-	if math.IsNaN(x) || math.IsNaN(y) {
-		*sure = false
-	}
-	return compare(n.op, x, y)
+	return compare(n.op, n.args[0].number(v), n.args[1].number(v))
 }
 
 func compare(o op, x, y float64) bool {

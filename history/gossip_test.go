@@ -1,9 +1,11 @@
 package history_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -156,6 +158,7 @@ func TestRestart(t *testing.T) {
 	total := func(h *history.History, now time.Time) int64 { return h.Usage(fn("f"), now).Total }
 
 	peer := frontend("b.1")
+	var delayed [][]byte
 	now := t0
 	for incarnation := 1; incarnation <= 5; incarnation++ {
 		h := frontend(fmt.Sprintf("a.%d", incarnation))
@@ -193,7 +196,12 @@ func TestRestart(t *testing.T) {
 		h.Started(fn("f"), now) // runs when the crash comes
 		stored[h.Slot()] = h.Snapshot(now)
 		merge(t, peer, stored[h.Slot()], now)
-		if got, want := total(peer, now), total(h, now); got != want {
+		for _, old := range delayed { // gossip of slots that were taken over
+			merge(t, peer, old, now)
+			merge(t, h, old, now)
+		}
+		delayed = append(delayed, stored[h.Slot()])
+		if got, want := total(peer, now), total(h, now); got != want || got != int64(10*incarnation) {
 			t.Fatalf("incarnation %d: the peer counts %d, it counts %d", incarnation, got, want)
 		}
 		if u := frontendWith(t, stored, now).Usage(fn("f"), now); u.Concurrency != 0 {
@@ -352,17 +360,31 @@ func TestMergeRefuses(t *testing.T) {
 		b[i] ^= 0x40
 		return b
 	}
+	// with has the sum of the hour, which is 2^(30/60), replaced.
+	with := func(hour float64) []byte {
+		b := slices.Clone(body)
+		old := binary.LittleEndian.AppendUint64(nil, math.Float64bits(math.Exp2(0.5)))
+		i := bytes.Index(b, old)
+		if i < 0 {
+			t.Fatal("the sum is not where it should be")
+		}
+		binary.LittleEndian.PutUint64(b[i:], math.Float64bits(hour))
+		return resum(b)
+	}
 	version := slices.Clone(body)
 	version[3] = 9
 	cases := map[string][]byte{
-		"nothing":          nil,
-		"no snapshot":      []byte("hello, this is not a snapshot"),
-		"cut":              good[:len(good)-1],
-		"a flipped bit":    flip(len(good) / 2),
-		"another version":  resum(version),
-		"cut, resummed":    resum(slices.Clone(body[:len(body)-9])),
-		"longer, resummed": resum(append(slices.Clone(body), 0)),
-		"no slot":          resum([]byte("TCH\x01\x00\x00\x00\x00")),
+		"nothing":                    nil,
+		"no snapshot":                []byte("hello, this is not a snapshot"),
+		"cut":                        good[:len(good)-1],
+		"a flipped bit":              flip(len(good) / 2),
+		"another version":            resum(version),
+		"cut, resummed":              resum(slices.Clone(body[:len(body)-9])),
+		"longer, resummed":           resum(append(slices.Clone(body), 0)),
+		"more than there were calls": with(2.1),
+		"less than nothing":          with(-1),
+		"no number":                  with(math.NaN()),
+		"no slot":                    resum([]byte("TCH\x01\x00\x00\x00\x00")),
 	}
 	for name, b := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -175,13 +175,14 @@ func TestGreedyDualAges(t *testing.T) {
 // Only what is needed is evicted.
 func TestEvictsNoMoreThanNeeded(t *testing.T) {
 	p := pool.New(pool.Config{})
-	p.AddInstance("i", 1024, start)
-	for i := range 4 {
+	p.AddInstance("i", 900, start)
+	for i := range 3 {
 		idle(t, p, fmt.Sprint("small", i), "i", need(fmt.Sprint("s", i), 128), start.Add(time.Duration(i)))
 	}
+	// The small ones are worth less, but all of them together do not do.
 	n := need("large", 512)
 	p.Add("large", "i", n, start)
-	p.Started("large", time.Millisecond)
+	p.Started("large", 10*time.Second)
 	p.Release("large", 1, start.Add(time.Hour))
 	d := p.Acquire(need("new", 512), start.Add(time.Hour))
 	if diff := cmp.Diff([]string{"large"}, d.Evict); diff != "" {
