@@ -279,7 +279,7 @@ func TestAliasesShareByWeight(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := map[string]int{}
-	const calls = 2000
+	const calls = 500
 	for range calls {
 		out, err := g.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("f"), Qualifier: aws.String("live")})
 		if err != nil {
@@ -288,7 +288,7 @@ func TestAliasesShareByWeight(t *testing.T) {
 		ran[*out.ExecutedVersion]++
 	}
 	// A tenth, give or take five standard deviations.
-	if ran["1"]+ran["2"] != calls || ran["2"] < 133 || ran["2"] > 267 {
+	if ran["1"]+ran["2"] != calls || ran["2"] < 17 || ran["2"] > 83 {
 		t.Errorf("ran %v", ran)
 	}
 	if arn := g.worker.last().ARN; arn != prefix+"f:live" {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -40,7 +41,8 @@ func payloadProblem(data []byte) string {
 func jsonProblem(data []byte, err error) string {
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
-		return fmt.Sprintf("%s must be a %s, not a %s", kind.Field, kind.Type, kind.Value)
+		// The embedded settings are no member that a caller knows.
+		return fmt.Sprintf("%s must be of type %s, not %s", strings.TrimPrefix(kind.Field, "settings."), kind.Type, kind.Value)
 	}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {

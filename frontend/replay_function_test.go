@@ -1,6 +1,7 @@
 package frontend_test
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 )
@@ -157,7 +158,8 @@ func TestReplayFunctions(t *testing.T) {
 			p.same("invalid_param_exc", p.call("POST", functions, make([]byte, 70_167_212)))
 		},
 		"TestLambdaSizeLimits::test_oversized_zipped_create_lambda": func(p *replay) {
-			p.same("invalid_param_exc", p.call("POST", functions, def(t, "f", "Code", object{"ZipFile": make([]byte, 52_428_800)})))
+			zip := base64.StdEncoding.EncodeToString(make([]byte, 52_428_800))
+			p.same("invalid_param_exc", p.call("POST", functions, []byte(`{"FunctionName":"f","Role":"`+role+`","Runtime":"python3.12","Handler":"a.b","Code":{"ZipFile":"`+zip+`"}}`)))
 		},
 		"TestLambdaSizeLimits::test_oversized_unzipped_lambda": func(p *replay) {
 			p.same("invalid_param_exc", p.call("POST", functions, def(t, "f", "Code", object{"ZipFile": bomb(t, 262_144_000)})))
