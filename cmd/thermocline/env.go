@@ -31,6 +31,7 @@ commands of thermocline at the server of a data directory:
 				{"AWS_ACCESS_KEY_ID", s.AccessKeyID},
 				{"AWS_SECRET_ACCESS_KEY", s.SecretAccessKey},
 				{"AWS_REGION", s.Region},
+				{"AWS_DEFAULT_REGION", s.Region}, // version 1 of the aws command
 			} {
 				if _, err := fmt.Fprintf(g.env.stdout, "export %s=%s\n", v[0], quote(v[1])); err != nil {
 					return err

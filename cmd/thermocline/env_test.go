@@ -19,6 +19,7 @@ func TestEnv(t *testing.T) {
 export AWS_ACCESS_KEY_ID=AKID
 export AWS_SECRET_ACCESS_KEY='a+b/c d'
 export AWS_REGION=eu-west-1
+export AWS_DEFAULT_REGION=eu-west-1
 unset AWS_SESSION_TOKEN
 `
 	if diff := cmp.Diff(want, m.run(t, "env", "--data", data).stdout); diff != "" {
