@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -59,6 +60,13 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PYTHON", python)
 			e.Values[serverKey{}] = newServer(e)
 			return nil
+		},
+		Condition: func(condition string) (bool, error) {
+			module, ok := strings.CutPrefix(condition, "python:")
+			if !ok {
+				return false, fmt.Errorf("there is no condition %q", condition)
+			}
+			return exec.Command("python3", "-c", "import "+module).Run() == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": serverCommand},
 	})

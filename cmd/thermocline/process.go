@@ -29,6 +29,8 @@ type env struct {
 // processEnv is the real one.
 func processEnv() *env {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
 	info, err := os.Stderr.Stat()
 	return &env{
 		ctx: ctx, stop: stop,
