@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"thermocline"
+	"thermocline/store/code"
 )
 
 // getAccountSettings is GetAccountSettings.
@@ -35,7 +36,7 @@ func (q *request) getAccountSettings() error {
 	return q.reply(http.StatusOK, struct {
 		AccountLimit limit
 		AccountUsage usage
-	}{limit{maxTotalCode, maxUnzipped, maxZip, most, most - reserved}, used})
+	}{limit{maxTotalCode, code.MaxUnzipped, maxZip, most, most - reserved}, used})
 }
 
 type concurrencyAnswer struct {

@@ -6,18 +6,15 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"path"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"thermocline"
+	"thermocline/store/code"
 )
 
 // codePath is where code packages are served, followed by the base64url of
@@ -56,79 +53,25 @@ func (c *functionCode) packaged() (codePackage, error) {
 	case len(c.ZipFile) >= maxZip:
 		return codePackage{}, thermocline.Errorf(thermocline.KindTooLarge, "Zipped size must be smaller than %d bytes", maxZip)
 	}
-	if err := checkZip(c.ZipFile); err != nil {
+	if isEmptyZip(c.ZipFile) {
+		return codePackage{}, invalid("Uploaded file must be a non-empty zip")
+	}
+	// The same rules hold when it is unpacked.
+	if err := code.Check(c.ZipFile); err != nil {
 		return codePackage{}, err
 	}
 	sum := sha256.Sum256(c.ZipFile)
 	return codePackage{c.ZipFile, base64.StdEncoding.EncodeToString(sum[:])}, nil
 }
 
-func errUnzip() error {
-	return invalid("Could not unzip uploaded file. Please check your file, then try to upload again.")
-}
-
-var errTooMuch = errors.New("more than a package may hold")
-
-// checkZip unpacks a package into nothing: it finds what is no zip, what is
-// damaged, what unpacks to too much whatever it claims, and what would leave
-// its directory, before anything is stored.
-func checkZip(data []byte) error {
+// isEmptyZip reports whether data is a zip without entries. Such a zip is no
+// longer than its end record and a comment of 64 KB.
+func isEmptyZip(data []byte) bool {
+	if len(data) > 22+1<<16 {
+		return false
+	}
 	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
-	if err != nil {
-		return errUnzip()
-	}
-	if len(archive.File) == 0 {
-		return invalid("Uploaded file must be a non-empty zip")
-	}
-	var claimed uint64
-	for _, f := range archive.File {
-		if claimed += f.UncompressedSize64; f.UncompressedSize64 >= maxUnzipped || claimed >= maxUnzipped {
-			return errUnzippedSize()
-		}
-	}
-	left := int64(maxUnzipped)
-	for _, f := range archive.File {
-		n, err := checkEntry(f, left)
-		switch left -= n; {
-		case errors.Is(err, errTooMuch):
-			return errUnzippedSize()
-		case err != nil:
-			return errUnzip()
-		}
-	}
-	return nil
-}
-
-func errUnzippedSize() error {
-	return invalid("Unzipped size must be smaller than %d bytes", maxUnzipped)
-}
-
-// checkEntry reads one entry to its end and returns how much it holds.
-func checkEntry(f *zip.File, left int64) (int64, error) {
-	name := strings.TrimSuffix(f.Name, "/")
-	if !filepath.IsLocal(name) || strings.Contains(name, "\\") || strings.ContainsRune(name, 0) {
-		return 0, fs.ErrInvalid
-	}
-	content, err := f.Open()
-	if err != nil {
-		return 0, err
-	}
-	defer content.Close()
-	if f.Mode()&fs.ModeSymlink != 0 {
-		target, err := io.ReadAll(io.LimitReader(content, 4096))
-		if err != nil {
-			return 0, err
-		}
-		if path.IsAbs(string(target)) || !filepath.IsLocal(path.Join(path.Dir(name), string(target))) {
-			return 0, fs.ErrInvalid
-		}
-		return int64(len(target)), nil
-	}
-	n, err := io.Copy(io.Discard, io.LimitReader(content, left))
-	if err == nil && n >= left {
-		err = errTooMuch
-	}
-	return n, err
+	return err == nil && len(archive.File) == 0
 }
 
 // location is a URL at which the function's package can be read for a while

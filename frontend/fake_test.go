@@ -1,221 +1,86 @@
 package frontend_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"testing"
 	"time"
 
 	"thermocline"
 	"thermocline/dispatch"
 	"thermocline/frontend"
-	"thermocline/store"
+	"thermocline/store/storetest"
 )
 
-// memory is a store that forgets everything with the test.
+// memory is a store that can break and whose log readers can be made to wait.
 type memory struct {
-	mu        sync.Mutex
-	functions map[thermocline.FunctionID]*thermocline.Function
-	code      map[string][]byte
-	accounts  []store.Account
-	keys      map[string]store.Key
-	lines     []thermocline.LogLine
-	broken    error // returned by every change
+	*storetest.Memory
+	broken atomic.Pointer[thermocline.Error] // returned by every change
 }
 
 var _ frontend.Store = (*memory)(nil)
 
-func newMemory() *memory {
-	return &memory{functions: map[thermocline.FunctionID]*thermocline.Function{}, code: map[string][]byte{}, keys: map[string]store.Key{}}
-}
-
-func errMissing() error { return thermocline.Errorf(thermocline.KindNotFound, "not there") }
-
-func (m *memory) Create(_ context.Context, f *thermocline.Function) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.broken != nil {
-		return m.broken
+func (m *memory) fault() error {
+	if e := m.broken.Load(); e != nil {
+		return e
 	}
-	if m.functions[f.FunctionID] != nil {
-		return thermocline.Errorf(thermocline.KindConflict, "exists")
-	}
-	m.functions[f.FunctionID] = f.Clone()
 	return nil
 }
 
-func (m *memory) Publish(ctx context.Context, f *thermocline.Function) error { return m.Create(ctx, f) }
-
-func (m *memory) Get(_ context.Context, id thermocline.FunctionID) (*thermocline.Function, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if f := m.functions[id]; f != nil {
-		return f, nil
+func (m *memory) Create(ctx context.Context, f *thermocline.Function) error {
+	if err := m.fault(); err != nil {
+		return err
 	}
-	return nil, errMissing()
+	return m.Memory.Create(ctx, f)
 }
 
-func (m *memory) Fresh(ctx context.Context, id thermocline.FunctionID) (*thermocline.Function, error) {
-	return m.Get(ctx, id)
-}
-
-func (m *memory) Update(_ context.Context, id thermocline.FunctionID, change func(*thermocline.Function) error) (*thermocline.Function, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	f := m.functions[id]
-	if f == nil {
-		return nil, errMissing()
-	}
-	if m.broken != nil {
-		return nil, m.broken
-	}
-	c := f.Clone()
-	if err := change(c); err != nil {
+func (m *memory) Update(ctx context.Context, id thermocline.FunctionID, change func(*thermocline.Function) error) (*thermocline.Function, error) {
+	if err := m.fault(); err != nil {
 		return nil, err
 	}
-	m.functions[id] = c
-	return c, nil
+	return m.Memory.Update(ctx, id, change)
 }
 
-func (m *memory) Delete(_ context.Context, id thermocline.FunctionID) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	found := false
-	for have := range m.functions {
-		if have.Account == id.Account && have.Name == id.Name && (id.Version == "" || have.Version == id.Version) {
-			delete(m.functions, have)
-			found = true
-		}
+func (m *memory) Put(ctx context.Context, sha string, zip []byte) error {
+	if err := m.fault(); err != nil {
+		return err
 	}
-	if !found {
-		return errMissing()
+	return m.Memory.Put(ctx, sha, zip)
+}
+
+// packages counts the code packages, by removing none of them.
+func (m *memory) packages(t testing.TB) (n int) {
+	t.Helper()
+	if _, err := m.Collect(t.Context(), -time.Hour, func(string) bool { n++; return true }); err != nil {
+		t.Fatal(err)
 	}
-	return nil
+	return n
 }
 
-func (m *memory) List(_ context.Context, account, marker string, max int) (fs []*thermocline.Function, next string, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, f := range m.functions {
-		if id.Account == account && id.Version == thermocline.Latest && id.Name > marker {
-			fs = append(fs, f)
-		}
+// names lists the functions.
+func (m *memory) names(t testing.TB) (names []string) {
+	t.Helper()
+	fs, _, err := m.List(t.Context(), account, "", 1000)
+	if err != nil {
+		t.Fatal(err)
 	}
-	slices.SortFunc(fs, func(a, b *thermocline.Function) int { return strings.Compare(a.Name, b.Name) })
-	if len(fs) > max {
-		fs = fs[:max]
-		next = fs[max-1].Name
+	for _, f := range fs {
+		names = append(names, f.Name)
 	}
-	return fs, next, nil
+	return names
 }
 
-func (m *memory) Versions(_ context.Context, account, name string) (fs []*thermocline.Function, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, f := range m.functions {
-		if id.Account == account && id.Name == name {
-			fs = append(fs, f)
-		}
+func (m *memory) latest(t testing.TB, name string) thermocline.Function {
+	t.Helper()
+	f, err := m.Get(t.Context(), thermocline.FunctionID{Account: account, Name: name, Version: thermocline.Latest})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(fs) == 0 {
-		return nil, errMissing()
-	}
-	number := func(f *thermocline.Function) int { n, _ := strconv.Atoi(f.Version); return n }
-	slices.SortFunc(fs, func(a, b *thermocline.Function) int { return number(a) - number(b) })
-	return fs, nil
+	return *f
 }
-
-func (m *memory) Put(_ context.Context, sha string, zip []byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.broken != nil {
-		return m.broken
-	}
-	m.code[sha] = bytes.Clone(zip)
-	return nil
-}
-
-func (m *memory) Open(_ context.Context, sha string) (io.ReadCloser, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	zip, ok := m.code[sha]
-	if !ok {
-		return nil, errMissing()
-	}
-	return io.NopCloser(bytes.NewReader(zip)), nil
-}
-
-func (m *memory) Collect(context.Context, time.Duration, func(string) bool) (int, error) {
-	return 0, nil
-}
-
-func (m *memory) CreateAccount(_ context.Context, a store.Account) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.accounts = append(m.accounts, a)
-	return nil
-}
-
-func (m *memory) Accounts(context.Context) ([]store.Account, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.accounts), nil
-}
-
-func (m *memory) DeleteAccount(context.Context, string) error { return errMissing() }
-
-func (m *memory) PutKey(_ context.Context, k store.Key) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.keys[k.ID] = k
-	return nil
-}
-
-func (m *memory) Key(_ context.Context, id string) (store.Key, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if k, ok := m.keys[id]; ok {
-		return k, nil
-	}
-	return store.Key{}, errMissing()
-}
-
-func (m *memory) Keys(context.Context, string) ([]store.Key, error) { return nil, nil }
-
-func (m *memory) Append(_ context.Context, lines []thermocline.LogLine) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.lines = append(m.lines, lines...)
-	return nil
-}
-
-func (m *memory) Read(ctx context.Context, q store.LogQuery, each func(thermocline.LogLine) error) error {
-	m.mu.Lock()
-	lines := slices.Clone(m.lines)
-	m.mu.Unlock()
-	lines = slices.DeleteFunc(lines, func(l thermocline.LogLine) bool {
-		return l.Account != q.Account || l.Function != q.Function || l.Time.Before(q.Since)
-	})
-	if q.Limit > 0 && len(lines) > q.Limit {
-		lines = lines[len(lines)-q.Limit:]
-	}
-	for _, l := range lines {
-		if err := each(l); err != nil {
-			return err
-		}
-	}
-	if q.Follow {
-		<-ctx.Done()
-	}
-	return nil
-}
-
-func (m *memory) DeleteLogs(context.Context, string, string) error { return nil }
 
 // counts is a history that only counts.
 type counts struct {

@@ -111,7 +111,7 @@ func TestValidation(t *testing.T) {
 			}
 		})
 	}
-	if len(g.store.functions)+len(g.store.code) > 0 {
+	if len(g.store.names(t))+g.store.packages(t) > 0 {
 		t.Error("something is left in the store")
 	}
 	if _, err := g.CreateFunction(t.Context(), creation(t, "f")); err != nil {
@@ -184,7 +184,7 @@ func TestListsInPages(t *testing.T) {
 func TestDryRunOfAnUpdateChangesNothing(t *testing.T) {
 	g := newRig(t)
 	g.deploy("f")
-	before := *g.store.functions[thermocline.FunctionID{Account: account, Name: "f", Version: thermocline.Latest}]
+	before := g.store.latest(t, "f")
 	zip := packed(t, "other", "code")
 	out, err := g.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: aws.String("f"), ZipFile: zip, DryRun: true})
 	if err != nil {
@@ -193,27 +193,27 @@ func TestDryRunOfAnUpdateChangesNothing(t *testing.T) {
 	if *out.CodeSha256 == before.CodeSHA256 {
 		t.Error("the answer has the old code")
 	}
-	after := *g.store.functions[before.FunctionID]
-	if diff := cmp.Diff(before, after); diff != "" || len(g.store.code) != 1 {
+	after := g.store.latest(t, "f")
+	if diff := cmp.Diff(before, after); diff != "" || g.store.packages(t) != 1 {
 		t.Errorf("changed: %s", diff)
 	}
 }
 
 // What an earlier process left Pending or InProgress is finished at the start.
 func TestRunFinishesWhatWasLeft(t *testing.T) {
-	left := newMemory()
 	long := time.Now().Add(-time.Hour)
-	for name, f := range map[string]thermocline.Function{
+	left := map[string]thermocline.Function{
 		"pending":  {State: thermocline.StatePending, StateReason: "r", StateReasonCode: "c"},
 		"updating": {State: thermocline.StateActive, LastUpdate: thermocline.UpdateInProgress},
-	} {
-		f.FunctionID = thermocline.FunctionID{Account: account, Name: name, Version: thermocline.Latest}
-		f.Revision, f.LastModified = "old", long
-		_ = left.Create(t.Context(), &f)
 	}
 	g := newRig(t, func(o *frontend.Options) {
-		m := o.Store.(*memory)
-		m.functions = left.functions
+		for name, f := range left {
+			f.FunctionID = thermocline.FunctionID{Account: account, Name: name, Version: thermocline.Latest}
+			f.Revision, f.LastModified = "old", long
+			if err := o.Store.Create(t.Context(), &f); err != nil {
+				t.Fatal(err)
+			}
+		}
 	})
 	for _, name := range []string{"pending", "updating"} {
 		g.settled(name)
@@ -227,9 +227,7 @@ func TestRunFinishesWhatWasLeft(t *testing.T) {
 func TestBrokenStore(t *testing.T) {
 	g := newRig(t)
 	g.deploy("f")
-	g.store.mu.Lock()
-	g.store.broken = thermocline.Errorf(thermocline.KindUnavailable, "The disk is full.")
-	g.store.mu.Unlock()
+	g.store.broken.Store(thermocline.Errorf(thermocline.KindUnavailable, "The disk is full."))
 	_, err := g.CreateFunction(t.Context(), creation(t, "g"))
 	refused(t, err, "ServiceUnavailableException", "The disk is full.")
 	_, err = g.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String("f"), Timeout: aws.Int32(4)})

@@ -17,13 +17,15 @@ import (
 	"thermocline/fleet"
 	"thermocline/frontend"
 	"thermocline/store"
+	"thermocline/store/storetest"
 )
 
 // fuzzServer is a Server without a network.
 type fuzzServer struct{ server *frontend.Server }
 
 func newFuzzServer(f testing.TB) fuzzServer {
-	m := newMemory()
+	m := &memory{Memory: storetest.NewMemory()}
+	_ = m.CreateAccount(f.Context(), store.Account{ID: account})
 	_ = m.PutKey(f.Context(), store.Key{ID: adminKey, Secret: secret, Account: account, Scope: store.ScopeAdmin})
 	fleets, err := fleet.New(fleet.Default())
 	if err != nil {

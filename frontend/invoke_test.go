@@ -319,9 +319,14 @@ func TestKeysAndScopes(t *testing.T) {
 
 	_, err = g.client("AKIDNOBODY").GetFunction(t.Context(), &lambda.GetFunctionInput{FunctionName: aws.String("f")})
 	refused(t, err, "UnrecognizedClientException", "The security token included in the request is invalid.")
-	key := g.store.keys[adminKey]
+	key, err := g.store.Key(t.Context(), adminKey)
+	if err != nil {
+		t.Fatal(err)
+	}
 	key.Revoked = true
-	_ = g.store.PutKey(t.Context(), key)
+	if err := g.store.PutKey(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
 	_, err = g.GetFunction(t.Context(), &lambda.GetFunctionInput{FunctionName: aws.String("f")})
 	refused(t, err, "UnrecognizedClientException", "The security token included in the request is invalid.")
 

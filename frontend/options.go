@@ -111,7 +111,6 @@ type Limits struct {
 const (
 	maxCreateBody   = 70_167_211
 	maxZip          = 52_428_800
-	maxUnzipped     = 262_144_000
 	maxBody         = 1 << 20 // of every other operation
 	maxEnvironment  = 4096    // bytes of the variables as JSON
 	maxClientCtx    = 3583

@@ -55,6 +55,16 @@ var errUnchanged = errors.New("unchanged since the last publish")
 // publish makes a version of $LATEST, or returns the last one when nothing has
 // changed since.
 func (q *request) publish(id thermocline.FunctionID, in publishRequest) (*thermocline.Function, error) {
+	for {
+		v, err := q.tryPublish(id, in)
+		// Whoever took a larger number may have been faster to store it.
+		if !isKind(err, thermocline.KindConflict) {
+			return v, err
+		}
+	}
+}
+
+func (q *request) tryPublish(id thermocline.FunctionID, in publishRequest) (*thermocline.Function, error) {
 	ctx, s := q.r.Context(), q.server
 	var last publication
 	var version *thermocline.Function

@@ -20,6 +20,7 @@ import (
 	"thermocline/fleet"
 	"thermocline/frontend"
 	"thermocline/store"
+	"thermocline/store/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -49,15 +50,21 @@ type rig struct {
 
 func newRig(t *testing.T, change ...func(*frontend.Options)) *rig {
 	t.Helper()
-	g := &rig{t: t, store: newMemory(), history: &counts{}, worker: &worker{run: echo}}
-	_ = g.store.CreateAccount(t.Context(), store.Account{ID: account})
+	g := &rig{t: t, store: &memory{Memory: storetest.NewMemory()}, history: &counts{}, worker: &worker{run: echo}}
+	for _, id := range []string{account, "222222222222"} {
+		if err := g.store.CreateAccount(t.Context(), store.Account{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for id, k := range map[string]store.Key{
 		adminKey:  {Account: account, Scope: store.ScopeAdmin},
 		invokeKey: {Account: account, Scope: store.ScopeInvoke},
 		otherKey:  {Account: "222222222222", Scope: store.ScopeAdmin},
 	} {
 		k.ID, k.Secret = id, secret
-		_ = g.store.PutKey(t.Context(), k)
+		if err := g.store.PutKey(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
 	}
 	fleets, err := fleet.New(fleet.Default())
 	if err != nil {

@@ -20,6 +20,7 @@ var imports = map[string]reasons{
 		"fleet":          "classifies a function, chooses managers, explains",
 		"dispatch":       "carries the invocation on",
 		"store":          "finds functions, keys and logs; the contract",
+		"store/code":     "refuses packages that could not be unpacked",
 	},
 	"frontend/sigv4": {"": nouns},
 
