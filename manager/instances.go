@@ -178,10 +178,11 @@ func (m *Manager) Close(ctx context.Context) error {
 
 // Status shows the manager's insides.
 func (m *Manager) Status() thermocline.ManagerStatus {
+	info := m.Info() // takes the lock itself
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := thermocline.ManagerStatus{
-		ManagerInfo: m.Info(),
+		ManagerInfo: info,
 		Instances:   m.pool.Instances(),
 		Sandboxes:   m.pool.Counts(),
 	}

@@ -79,6 +79,8 @@ type Manager struct {
 	freezer *freezer
 	prefix  string // of sandbox ids
 
+	growing sync.Mutex // held while an instance is acquired; before mu
+
 	mu        sync.Mutex // guards the pool and the maps, never held over I/O
 	pool      *pool.Pool
 	held      map[string]*held
@@ -86,6 +88,8 @@ type Manager struct {
 	closed    bool // no new sandboxes
 
 	outstanding atomic.Int64
+	slotsNow    atomic.Int64 // as of slotsAt, Unix nanoseconds
+	slotsAt     atomic.Int64
 	draining    atomic.Bool
 	next        atomic.Int64   // numbers sandboxes
 	wake        chan struct{}  // the pool's next deadline may have moved
@@ -120,7 +124,37 @@ func (m *Manager) Info() thermocline.ManagerInfo {
 	return thermocline.ManagerInfo{
 		ID: m.o.ID, Fleet: m.o.Fleet, Node: m.o.Node,
 		Outstanding: int(m.outstanding.Load()),
-		Slots:       m.o.MaxOutstanding,
+		Slots:       m.slots(),
 		Draining:    m.draining.Load(),
 	}
+}
+
+// slotsEvery is how old the estimate of slots may be: Info is asked for every
+// reply.
+const slotsEvery = 100 * time.Millisecond
+
+// slots estimates how many invocations the manager could run at once: what it
+// runs, and what its free memory, the provider's included, would hold of
+// sandboxes like those it has.
+func (m *Manager) slots() int {
+	now := time.Now().UnixNano()
+	if at := m.slotsAt.Load(); at != 0 && now-at < int64(slotsEvery) {
+		return int(m.slotsNow.Load())
+	}
+	m.mu.Lock()
+	free, counts, used, boxes := m.pool.FreeMB(), m.pool.Counts(), 0, 0
+	for _, in := range m.pool.Instances() {
+		used += in.UsedMB
+		boxes += in.Sandboxes
+	}
+	m.mu.Unlock()
+	_, more := m.o.Provider.Capacity()
+	each := 128 // the smallest, and by far the most common
+	if boxes > 0 {
+		each = max(each, used/boxes)
+	}
+	slots := min(m.o.MaxOutstanding, counts.Busy+counts.Starting+(free+more)/each)
+	m.slotsNow.Store(int64(slots))
+	m.slotsAt.Store(now)
+	return slots
 }

@@ -242,6 +242,23 @@ func TestCloseEndsWhatRuns(t *testing.T) {
 	})
 }
 
+// TestSlots shows that a manager promises what its memory can hold.
+func TestSlots(t *testing.T) {
+	bench(t, newNode(1024), manager.Options{InstanceMB: 512}, func(t *testing.T, m *manager.Manager, s *shelf) {
+		if got := m.Info().Slots; got != 8 {
+			t.Errorf("1,024 MB free make %d slots of 128 MB, want 8", got)
+		}
+		s.put(function("f", 512))
+		if _, err := m.Handle(t.Context(), invocation("f", 1), yes); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if got := m.Info().Slots; got != 2 {
+			t.Errorf("with sandboxes of 512 MB %d slots, want 2", got)
+		}
+	})
+}
+
 // TestManyAtOnce is for the race detector and the counters of the fake.
 func TestManyAtOnce(t *testing.T) {
 	n := newNode(1024)

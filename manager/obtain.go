@@ -32,14 +32,19 @@ func needOf(f *thermocline.Function) pool.Need {
 // reserve decides, without I/O except where a new instance is needed.
 func (m *Manager) reserve(ctx context.Context, f *thermocline.Function) (*reservation, error) {
 	n := needOf(f)
-	r, ok := m.tryReserve(n)
-	if ok {
+	if r, ok := m.tryReserve(n); ok {
+		return r, nil
+	}
+	// One at a time: who comes second may find room in what the first acquired.
+	m.growing.Lock()
+	defer m.growing.Unlock()
+	if r, ok := m.tryReserve(n); ok {
 		return r, nil
 	}
 	if err := m.acquireInstance(ctx, f.MemoryMB); err != nil {
 		return nil, err
 	}
-	if r, ok = m.tryReserve(n); ok {
+	if r, ok := m.tryReserve(n); ok {
 		return r, nil
 	}
 	return nil, refused("the manager has no memory left for the function")
