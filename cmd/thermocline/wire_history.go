@@ -114,8 +114,16 @@ func (n *node) saveTick(ctx context.Context, second int) error {
 func (n *node) saveSnapshot(ctx context.Context, stored map[string][]byte) error {
 	now := time.Now()
 	absorbed := n.history.Compact(now)
-	if err := n.store.SaveHistory(ctx, n.history.Slot(), n.history.Snapshot(now)); err != nil {
+	all := n.history.Snapshot(now)
+	if err := n.store.SaveHistory(ctx, n.history.Slot(), all); err != nil {
 		return err
+	}
+	// Makes good lost gossip, and tells the others which slots were taken over.
+	// Beyond the largest message they learn it from the store when they start.
+	if int64(len(all)) < n.nc.MaxPayload() {
+		if err := n.nc.Publish(gossipSubject, all); err != nil {
+			return err
+		}
 	}
 	if err := n.store.SaveHistory(ctx, fleetsSlot+n.id, n.fleets.Snapshot()); err != nil {
 		return err
