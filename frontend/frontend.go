@@ -145,8 +145,22 @@ func (q *request) reply(status int, v any) error {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	q.w.WriteHeader(status)
-	_, _ = q.w.Write(body) // the client is gone: nobody to tell
+	q.send(body)
 	return nil
+}
+
+// send writes a body. A client that does not read a large one is given up
+// after a while; one that is gone is nobody to tell.
+func (q *request) send(body []byte) {
+	if len(body) <= smallBody {
+		_, _ = q.w.Write(body)
+		return
+	}
+	control := http.NewResponseController(q.w)
+	_ = control.SetWriteDeadline(time.Now().Add(q.server.opts.Limits.BodyTimeout)) // not every writer can
+	_, _ = q.w.Write(body)
+	_ = control.Flush()
+	_ = control.SetWriteDeadline(time.Time{}) // the connection goes on to be used
 }
 
 func (q *request) replyEmpty(status int) error {

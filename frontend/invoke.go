@@ -206,6 +206,6 @@ func (q *request) replyResult(inv *thermocline.Invocation, result *thermocline.R
 		h["X-Amz-Log-Result"] = []string{base64.StdEncoding.EncodeToString(result.LogTail)}
 	}
 	q.w.WriteHeader(http.StatusOK)
-	_, _ = q.w.Write(result.Payload) // the client is gone: nobody to tell
+	q.send(result.Payload)
 	return nil
 }

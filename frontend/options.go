@@ -101,7 +101,8 @@ type Limits struct {
 	// The work behind these states is done before the answer, but clients rely
 	// on seeing them. An invocation does not wait for it.
 	Settle time.Duration
-	// BodyTimeout is how long a client may take to send a body: 2 min.
+	// BodyTimeout is how long a client may take to send a body, or to read a
+	// large answer: 2 min.
 	BodyTimeout time.Duration
 	// LocationLife is how long the URL of a code package is valid: 10 min.
 	LocationLife time.Duration

@@ -1,0 +1,47 @@
+package frontend_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+// nowhere is a response that nobody reads.
+type nowhere struct{ header http.Header }
+
+func (n nowhere) Header() http.Header         { return n.header }
+func (n nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (n nowhere) WriteHeader(int)             {}
+
+// BenchmarkInvoke is the frontend's share of an invocation: everything between
+// net/http and dispatch.
+func BenchmarkInvoke(b *testing.B) {
+	s := newFuzzServer(b)
+	s.send(b, "POST", functions, def(b, "f"))
+	s.send(b, "POST", fn("f", "/invocations"), nil) // settles it
+	payload := []byte(`{"key":"value"}`)
+	sum := sha256.Sum256(payload)
+	r := httptest.NewRequest("POST", fn("f", "/invocations"), nil)
+	r.ContentLength = int64(len(payload))
+	r.Header.Set("Content-Type", "application/json")
+	who := aws.Credentials{AccessKeyID: adminKey, SecretAccessKey: secret}
+	if err := v4.NewSigner().SignHTTP(b.Context(), who, r, hex.EncodeToString(sum[:]), "lambda", region, time.Now()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Body = body{bytes.NewReader(payload)}
+		s.server.ServeHTTP(nowhere{http.Header{}}, r)
+	}
+}
+
+type body struct{ *bytes.Reader }
+
+func (body) Close() error { return nil }
