@@ -76,9 +76,12 @@ func sinceTime(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, fail(exitUsage, "write a duration such as 10m, or a time such as 2026-11-23T10:00:00Z", "--since %q is no time", text)
 }
 
-// writeLine writes one line for people.
+// writeLine writes one line for people; a REPORT says where it ran.
 func writeLine(w io.Writer, l thermocline.LogLine) error {
 	text := strings.ReplaceAll(strings.TrimRight(l.Text, "\t\r\n"), "\t", "  ")
+	if l.Kind == thermocline.LogReport && l.Manager != "" {
+		text += fmt.Sprintf("  (manager %s, instance %s)", l.Manager, l.Instance)
+	}
 	_, err := fmt.Fprintf(w, "%s  %s\n", l.Time.Local().Format("2006-01-02 15:04:05.000"), printable(text))
 	return err
 }

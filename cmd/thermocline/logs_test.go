@@ -20,7 +20,7 @@ func TestLogs(t *testing.T) {
 	server.on("GET "+pathLogs, 200, logsF)
 	r := m.run(t, "logs", "f", "--since", "10m", "--limit", "5")
 	// A function's escape sequences do not reach the terminal.
-	r.want(t, 0, "START RequestId: r Version: $LATEST\n", "hello·[2J <b>\n", "REPORT RequestId: r  Duration: 1.00 ms\n")
+	r.want(t, 0, "START RequestId: r Version: $LATEST\n", "hello·[2J <b>\n", "REPORT RequestId: r  Duration: 1.00 ms  (manager m, instance i)\n")
 	if got := server.last(t, "GET "+pathLogs).query; got != "limit=5&since=2026-11-23T09%3A50%3A00Z" {
 		t.Errorf("query %q", got)
 	}

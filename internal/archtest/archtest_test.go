@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -251,4 +252,41 @@ func parse(t *testing.T, p listed, mode parser.Mode) map[string]*ast.File {
 		files[name] = parsed
 	}
 	return files
+}
+
+// docs/dependencies.md says of each module that is used what for.
+func TestDependenciesAreDocumented(t *testing.T) {
+	goMod, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "dependencies.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var required []string
+	for line := range strings.Lines(string(goMod)) {
+		if fields := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "require ")); len(fields) >= 2 && strings.HasPrefix(fields[1], "v") {
+			required = append(required, fields[0])
+		}
+	}
+	for _, p := range tree(t) {
+		if p.name() == "internal/deps" {
+			continue
+		}
+		for _, imported := range p.Imports {
+			module := ""
+			for _, r := range required {
+				if (imported == r || strings.HasPrefix(imported, r+"/")) && len(r) > len(module) {
+					module = r
+				}
+			}
+			documented := strings.Contains(string(page), "`"+module) ||
+				strings.Contains(string(page), "…"+strings.TrimPrefix(module, "github.com/aws/aws-sdk-go-v2")) ||
+				strings.HasPrefix(module, "github.com/knadh/koanf/")
+			if module != "" && !documented {
+				t.Errorf("%s imports %s, which docs/dependencies.md does not explain", p.ImportPath, module)
+			}
+		}
+	}
 }
