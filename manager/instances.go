@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"thermocline"
@@ -62,15 +63,13 @@ func (m *Manager) watchInstance(in instance.Instance) {
 	m.closeAll(lost)
 }
 
-// Run expires idle sandboxes, gives empty instances back and freezes what is
-// idle, until ctx ends. Close does the rest.
+// Run expires idle sandboxes, gives empty instances back, freezes what is idle
+// and fills the warming pool, until ctx ends. Close does the rest.
 func (m *Manager) Run(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		m.freezer.run(ctx, m.cannotFreeze)
-	}()
-	defer func() { <-done }()
+	var background sync.WaitGroup
+	background.Go(func() { m.freezer.run(ctx, m.cannotFreeze) })
+	background.Go(func() { m.keepWarm(ctx) })
+	defer background.Wait()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {

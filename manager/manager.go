@@ -92,6 +92,7 @@ type Manager struct {
 	slotsAt     atomic.Int64
 	draining    atomic.Bool
 	next        atomic.Int64   // numbers sandboxes
+	cold        chan struct{}  // a cold start was served
 	wake        chan struct{}  // the pool's next deadline may have moved
 	work        sync.WaitGroup // starts, closes and handlers under way
 }
@@ -107,6 +108,7 @@ func New(o Options) *Manager {
 		pool:      pool.New(o.Pool),
 		held:      map[string]*held{},
 		instances: map[string]instance.Instance{},
+		cold:      make(chan struct{}, 1),
 		wake:      make(chan struct{}, 1),
 	}
 }
@@ -117,6 +119,11 @@ func sandboxPrefix(manager string, now time.Time) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(manager)) // never fails
 	return fmt.Sprintf("%08x-%s", h.Sum32(), strconv.FormatInt(now.UnixMilli(), 36))
+}
+
+// nameSandbox returns a new sandbox id.
+func (m *Manager) nameSandbox() string {
+	return fmt.Sprintf("%s-%d", m.prefix, m.next.Add(1))
 }
 
 // Info says who the manager is and how loaded it is.

@@ -46,6 +46,9 @@ func bench(t *testing.T, n *node, o manager.Options, test func(t *testing.T, m *
 		s := &shelf{}
 		o.ID, o.Fleet, o.Node = "m1", "low-volume", "n1"
 		o.Provider, o.Functions, o.Code, o.Logs = n, s, s, s
+		if o.Pool.WarmMB == 0 {
+			o.Pool.WarmMB = -1 // tests of the warming pool set it
+		}
 		if n.handler == nil {
 			n.handler = echo
 		}
@@ -239,6 +242,45 @@ func TestCloseEndsWhatRuns(t *testing.T) {
 			t.Error("an invocation whose sandbox was closed returned no error")
 		}
 		time.Sleep(2 * time.Second)
+	})
+}
+
+// TestPooled shows that a cold start fills the warming pool, and that the next
+// function's first call takes from it.
+func TestPooled(t *testing.T) {
+	n := newNode(4096)
+	bench(t, n, manager.Options{Pool: pool.Config{WarmMB: 512}}, func(t *testing.T, m *manager.Manager, s *shelf) {
+		var got []thermocline.StartKind
+		for i := range 4 {
+			name := fmt.Sprint("f", i)
+			s.put(function(name, 128))
+			res, err := m.Handle(t.Context(), invocation(name, i), yes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, res.Report.Start)
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if diff := cmp.Diff([]thermocline.StartKind{"full", "pooled", "pooled", "pooled"}, got); diff != "" {
+			t.Error(diff)
+		}
+		if c := m.Status().Sandboxes; c.Warming == 0 || c.Idle != 4 {
+			t.Errorf("sandboxes = %+v, want 4 idle and some warming", c)
+		}
+		f := function("options", 128)
+		f.Environment = map[string]string{"NODE_OPTIONS": "--no-warnings"}
+		s.put(f)
+		res, err := m.Handle(t.Context(), invocation("options", 0), yes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Report.Start != thermocline.StartFull {
+			t.Errorf("a function that sets NODE_OPTIONS started %s", res.Report.Start)
+		}
+		if v := n.mixed.Load(); v != 0 {
+			t.Errorf("%d sandboxes were bound twice", v)
+		}
 	})
 }
 

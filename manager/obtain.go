@@ -2,7 +2,6 @@ package manager
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"thermocline"
@@ -85,7 +84,7 @@ func (m *Manager) askPool(n pool.Need) (*reservation, bool) {
 		r.start, r.held = thermocline.StartPooled, m.held[r.id]
 	case pool.Start:
 		r.start = thermocline.StartFull
-		r.id = fmt.Sprintf("%s-%d", m.prefix, m.next.Add(1))
+		r.id = m.nameSandbox()
 		m.pool.Add(r.id, d.Instance, n, now)
 		m.held[r.id] = &held{id: r.id, instance: m.instances[d.Instance]}
 	default:
@@ -129,6 +128,7 @@ func (m *Manager) obtain(ctx context.Context, r *reservation, f *thermocline.Fun
 	m.mu.Lock()
 	m.pool.Started(r.id, time.Since(began))
 	m.mu.Unlock()
+	m.wasCold()
 	return h, nil
 }
 
