@@ -183,7 +183,7 @@ func (b *Bus) offer(ctx context.Context, n *node, inv thermocline.Invocation, de
 	b.mu.Lock()
 	if n.stopping {
 		b.mu.Unlock()
-		return outcome{again: true, err: thermocline.Errorf(thermocline.KindRefused, "the manager stops")}
+		return outcome{again: true, err: thermocline.Errorf(thermocline.KindExpired, "the manager stops")}
 	}
 	n.tries[t] = true
 	n.handlers.Go(func() { n.handle(t, &inv) })
@@ -223,10 +223,14 @@ func (n *node) handle(t *try, inv *thermocline.Invocation) {
 		t.granted, accepted = true, true
 		return nil
 	})
+	kind := thermocline.KindOf(err)
+	if kind == thermocline.KindRefused && n.h.Info().Draining {
+		// Whether there is room a draining manager does not say.
+		kind, err = thermocline.KindExpired, thermocline.Errorf(thermocline.KindExpired, "the manager drains")
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(n.tries, t)
-	kind := thermocline.KindOf(err)
 	switch {
 	case n.crashed:
 		// The caller has been told, or gives up by itself.
@@ -234,7 +238,7 @@ func (n *node) handle(t *try, inv *thermocline.Invocation) {
 		t.finish(outcome{result: res, who: n.id})
 	case err == nil:
 		t.finish(outcome{err: thermocline.Errorf(thermocline.KindInternal, "internal error")})
-	case kind == thermocline.KindRefused:
+	case kind == thermocline.KindRefused, kind == thermocline.KindExpired && n.stopping:
 		t.finish(outcome{again: true, err: err, who: n.id})
 	case !accepted && mayTryAgain(kind):
 		t.finish(outcome{again: true, err: err, who: n.id})

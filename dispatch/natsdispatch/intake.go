@@ -29,15 +29,17 @@ func (v *service) take(m *nats.Msg, pulled bool) {
 	}
 	size := int64(len(q.inv.Payload)+q.parked) + v.link.opts.ResultReserve
 	if v.stopping.Load() || !v.room.take(size) {
-		v.refuse(q, thermocline.Errorf(thermocline.KindRefused, "the manager has no room"))
+		// In this order: who hears of the refusal may rely on it that the
+		// queue no longer holds the request.
 		v.discard(m, pulled)
+		v.refuse(q, thermocline.Errorf(thermocline.KindRefused, "the manager has no room"))
 		return
 	}
 	v.handlers.Go(func() {
 		defer v.room.release(size)
 		if q.parked > 0 && !v.fetchPayload(q) {
-			v.refuse(q, thermocline.Errorf(thermocline.KindExpired, "the payload did not come in time"))
 			v.discard(m, pulled)
+			v.refuse(q, thermocline.Errorf(thermocline.KindExpired, "the payload did not come in time"))
 			return
 		}
 		v.handle(q, m, pulled)

@@ -207,6 +207,11 @@ func (c *Client) attempt(ctx context.Context, k *call, to choice, last bool) out
 		deadline = soon
 	}
 	t := &try{c: c, done: make(chan outcome, 1), payload: k.inv.Payload, fetches: make(chan string, 1)}
+	changed := c.roster.change()
+	if t.target = to.manager; t.target == "" {
+		t.fleet, t.partition = k.route.Fleet, k.route.Partition
+		t.target = c.roster.lessee(t.fleet, t.partition)
+	}
 	tok, reply := c.mux.open(t)
 	defer c.mux.close(tok)
 	q := request{inv: k.inv, reply: reply}
@@ -227,7 +232,7 @@ func (c *Client) attempt(ctx context.Context, k *call, to choice, last bool) out
 	if err != nil {
 		return outcome{again: true, err: thermocline.WithCause(thermocline.KindUnavailable, err, "the invocation could not be sent; it was not started")}
 	}
-	o := t.wait(ctx, deadline.Sub(now))
+	o := t.wait(ctx, deadline.Sub(now), changed)
 	if to.manager == "" {
 		c.unqueue(ctx, t, o)
 	}
@@ -237,11 +242,12 @@ func (c *Client) attempt(ctx context.Context, k *call, to choice, last bool) out
 	return o
 }
 
-// unqueue removes a request from the queue that nobody has answered: it would
-// be denied, but it would fill the queue until then. It makes the queue again
+// unqueue removes a request from the queue that no manager has answered: nobody
+// may have pulled it, or somebody who was lost before it was acknowledged. It
+// would be denied, but it would fill the queue until then. It makes the queue again
 // when the server has forgotten it.
 func (c *Client) unqueue(ctx context.Context, t *try, o outcome) {
-	if errors.Is(o.err, errNobody) {
+	if errors.Is(o.err, errNobody) && o.manager == "" {
 		c.restore(ctx)
 		return
 	}
@@ -274,6 +280,11 @@ type try struct {
 	// to. Capacity 1: a manager fetches once.
 	payload []byte
 	fetches chan string
+	// target is who should get it: the manager, or the lessee of the partition
+	// (fleet is set then).
+	target    string
+	fleet     string
+	partition int
 
 	mu          sync.Mutex
 	over        bool
@@ -287,20 +298,27 @@ type try struct {
 func (t *try) queued() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.granted.IsZero() {
-		return 0
-	}
 	return t.seq
 }
 
 // wait returns the outcome. Without a grant within d the try is given up.
-func (t *try) wait(ctx context.Context, d time.Duration) outcome {
+// changed tells of changes of the roster since the target was looked up.
+func (t *try) wait(ctx context.Context, d time.Duration, changed <-chan struct{}) outcome {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
+	end := time.Now().Add(d)
 	for {
 		select {
 		case o := <-t.done:
 			return o
+		case <-changed:
+			// What was on its way to a manager that leaves may be lost. It is
+			// not worth the whole wait: nothing starts without our grant.
+			changed = t.c.roster.change()
+			if t.moved() {
+				changed = nil
+				timer.Reset(min(movedGrace, time.Until(end)))
+			}
 		case subject := <-t.fetches:
 			if err := t.c.link.deliver(subject, t.payload); err != nil {
 				t.c.link.opts.Logger.Warn("cannot send a payload", "error", err)
@@ -325,6 +343,17 @@ func (t *try) wait(ctx context.Context, d time.Duration) outcome {
 			return <-t.done
 		}
 	}
+}
+
+// moved reports whether the try waits for a manager that no longer takes it.
+func (t *try) moved() bool {
+	if _, _, _, granted := t.grantedTo(); granted || t.target == "" {
+		return false
+	}
+	if t.fleet != "" {
+		return t.c.roster.lessee(t.fleet, t.partition) != t.target
+	}
+	return !t.c.roster.serves(t.target)
 }
 
 // expireAfterGrant ends a try whose result is overdue.
@@ -429,7 +458,11 @@ func (t *try) receive(m *nats.Msg) {
 	}
 	switch a.kind {
 	case frameRefused:
-		t.finish(outcome{again: true, err: a.err, manager: a.load.manager})
+		err := error(a.err)
+		if a.load.draining {
+			err = errNobody // whether there is room it does not say
+		}
+		t.finish(outcome{again: true, err: err, manager: a.load.manager})
 	case frameResult:
 		t.finish(outcome{result: a.result, manager: a.load.manager, parked: a.parked, keeper: m.Reply})
 	case frameError:

@@ -91,6 +91,9 @@ const (
 	// lossGrace is the time between a manager's going and the failure of what
 	// it had accepted: its last answers may still be on their way.
 	lossGrace = 250 * time.Millisecond
+	// movedGrace is how long a request still waits for its manager once that
+	// one leaves, or the partition moves.
+	movedGrace = 200 * time.Millisecond
 	// eventStreams is the number of streams that events are spread over.
 	eventStreams = 4
 )

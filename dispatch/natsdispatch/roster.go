@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"thermocline"
+	"thermocline/dispatch"
 )
 
 // announcement is what a manager writes under its key in the bucket.
@@ -30,9 +31,10 @@ type roster struct {
 	link *link
 
 	mu      sync.RWMutex
-	members map[string]*member   // by manager
-	gone    map[string]time.Time // incarnations that left, for a minute
-	changed chan struct{}        // closed and replaced when somebody comes or goes
+	members map[string]*member                      // by manager
+	gone    map[string]time.Time                    // incarnations that left, for a minute
+	changed chan struct{}                           // closed and replaced when somebody comes or goes
+	lessees map[string]*[dispatch.Partitions]string // by fleet, since the last change
 }
 
 func newRoster(l *link) *roster {
@@ -75,7 +77,10 @@ func (r *roster) update(l load) {
 	defer r.mu.Unlock()
 	if m := r.members[l.manager]; m != nil && m.Incarnation == l.incarnation {
 		m.Outstanding, m.Slots = l.outstanding, l.slots
-		m.Draining = m.Draining || l.draining
+		if l.draining && !m.Draining {
+			m.Draining = true
+			r.broadcast()
+		}
 	}
 }
 
@@ -190,6 +195,37 @@ func (r *roster) expire(now, before time.Time, connected bool) {
 func (r *roster) broadcast() {
 	close(r.changed)
 	r.changed = make(chan struct{})
+	r.lessees = nil
+}
+
+// serves reports whether a manager is there and takes requests.
+func (r *roster) serves(manager string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	m := r.members[manager]
+	return m != nil && !m.Draining
+}
+
+// lessee returns who leases a partition, "" when nobody does.
+func (r *roster) lessee(fleet string, partition int) string {
+	r.mu.RLock()
+	of := r.lessees[fleet]
+	r.mu.RUnlock()
+	if of != nil {
+		return of[partition]
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	infos := make([]thermocline.ManagerInfo, 0, len(r.members))
+	for _, m := range r.members {
+		infos = append(infos, m.ManagerInfo)
+	}
+	computed := dispatch.Lessees(infos, fleet)
+	if r.lessees == nil {
+		r.lessees = map[string]*[dispatch.Partitions]string{}
+	}
+	r.lessees[fleet] = &computed
+	return computed[partition]
 }
 
 // pause waits for d or until ctx ends.

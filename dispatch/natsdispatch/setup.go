@@ -54,7 +54,7 @@ func (l *link) setup(ctx context.Context) error {
 	o := l.opts
 	// Requests wait here in memory: a request does not outlive the caller that
 	// waits for it, so there is nothing to recover.
-	_, err := l.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	err := l.stream(ctx, jetstream.StreamConfig{
 		Name:      l.names.queueStream(),
 		Subjects:  []string{o.Prefix + ".queue.>"},
 		Retention: jetstream.WorkQueuePolicy,
@@ -69,7 +69,7 @@ func (l *link) setup(ctx context.Context) error {
 		return fmt.Errorf("stream of requests: %w", err)
 	}
 	for i := range eventStreams {
-		_, err := l.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		err := l.stream(ctx, jetstream.StreamConfig{
 			Name:                 l.names.eventStream(i),
 			Subjects:             []string{fmt.Sprintf("%s.event%d.>", o.Prefix, i)},
 			Retention:            jetstream.WorkQueuePolicy,
@@ -100,6 +100,16 @@ func (l *link) setup(ctx context.Context) error {
 		l.kv = kv
 	}
 	return nil
+}
+
+// stream makes a stream, or changes it when it is there and different. Changing
+// it first, as CreateOrUpdateStream does, costs two synced writes each time.
+func (l *link) stream(ctx context.Context, c jetstream.StreamConfig) error {
+	_, err := l.js.CreateStream(ctx, c)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		_, err = l.js.UpdateStream(ctx, c)
+	}
+	return err
 }
 
 // consumer makes the pull consumer of one partition.
