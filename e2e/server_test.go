@@ -26,12 +26,10 @@ type serverKey struct{}
 
 // server is the server of one script, on the data directory $WORK/data.
 type server struct {
-	node    string // its name, part of its mounts and control groups
-	args    []string
-	log     string
-	cmd     *exec.Cmd
-	exited  chan error
-	started int
+	node   string // its name, part of its mounts and control groups
+	log    string
+	cmd    *exec.Cmd
+	exited chan error
 }
 
 // newServer does not start it.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -127,7 +128,7 @@ func (c Config) Validate() error {
 	}
 	if host, port, err := net.SplitHostPort(c.Listen); err != nil {
 		bad("listen", "%q is no host:port, such as 127.0.0.1:8470", c.Listen)
-	} else if _, err := net.LookupPort("tcp", port); err != nil || (host != "" && net.ParseIP(host) == nil && host != "localhost") {
+	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil || (host != "" && net.ParseIP(host) == nil && host != "localhost") {
 		bad("listen", "%q needs an IP address or localhost, and a port from 0 to 65535", c.Listen)
 	}
 	if !regionPattern.MatchString(c.Region) {

@@ -115,7 +115,7 @@ func (i *invocation) print(e *env, out *lambda.InvokeOutput) error {
 		if err != nil {
 			return fmt.Errorf("the log is no base64: %w", err)
 		}
-		e.stderr.Write(raw)
+		fmt.Fprintf(e.stderr, "%s", raw)
 	}
 	if i.event {
 		fmt.Fprintf(e.stderr, "accepted; `thermocline logs %s -f` shows its run\n", quote(i.name))

@@ -34,9 +34,8 @@ func TestRuntimeListHere(t *testing.T) {
 func TestRuntimeListOfServer(t *testing.T) {
 	m := newMachine(t)
 	server, data := m.serve(t)
-	for _, v := range strings.Fields(strings.NewReplacer("export ", "", "unset AWS_SESSION_TOKEN", "").Replace(m.run(t, "env", "--data", data).stdout)) {
-		m.vars = append(m.vars, v)
-	}
+	exports := strings.NewReplacer("export ", "", "unset AWS_SESSION_TOKEN", "").Replace(m.run(t, "env", "--data", data).stdout)
+	m.vars = append(m.vars, strings.Fields(exports)...)
 	server.on("GET /thermocline/v1/runtimes", 200, `{"runtimes":[{"name":"nodejs22.x","available":false,"missing":"run it"},{"name":"python3.11","available":true,"version":"3.11.2","path":"/usr/bin/python3.11","source":"host"}]}`)
 	m.run(t, "runtime", "list").want(t, 0, "nodejs22.x", "missing", "run it", "3.11.2")
 }
