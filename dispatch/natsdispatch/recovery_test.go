@@ -78,7 +78,7 @@ func TestEventsSurviveKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := startNATSOn(t, left, nil)
-	client = runClient(t, connect(t, second), options)
+	runClient(t, connect(t, second), options)
 	m := &dispatchtest.Manager{ID: "a", Fleet: fleet, Slots: 8}
 	began := time.Now()
 	serve(t, connect(t, second), options, m)

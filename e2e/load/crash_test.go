@@ -77,8 +77,8 @@ func TestKill(t *testing.T) {
 	s := newServer(t)
 	s.start()
 	id := s.nodeID()
-	s.deploy("echo", "nodejs20.x", "index.handler", "index.js", echoJS)
-	s.deploy("event", "nodejs20.x", "index.handler", "index.js", eventJS)
+	s.deploy("echo", s.nodeRuntime(), "index.handler", "index.js", echoJS)
+	s.deploy("event", s.nodeRuntime(), "index.handler", "index.js", eventJS)
 
 	var mu sync.Mutex
 	accepted := map[string]bool{} // events that were answered 202

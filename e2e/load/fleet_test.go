@@ -35,7 +35,7 @@ func TestPromotionAndDemotion(t *testing.T) {
 	s := newServer(t, "--config", config)
 	s.start()
 	for _, name := range []string{"often", "once", "other"} {
-		s.deploy(name, "nodejs20.x", "index.handler", "index.js", echoJS)
+		s.deploy(name, s.nodeRuntime(), "index.handler", "index.js", echoJS)
 	}
 	if _, err := s.invoke(t.Context(), "once", `1`); err != nil {
 		t.Fatal(err)

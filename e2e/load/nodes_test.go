@@ -52,7 +52,7 @@ func TestStoppedManagersAreRehomed(t *testing.T) {
 	names := []string{"f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7"}
 	onB := 0
 	for _, name := range names {
-		a.deploy(name, "nodejs20.x", "index.handler", "index.js", echoJS)
+		a.deploy(name, a.nodeRuntime(), "index.handler", "index.js", echoJS)
 	}
 	for _, name := range names {
 		if home := a.explain(name).Manager; len(home) > 2 && home[:2] == "b-" {

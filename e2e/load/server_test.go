@@ -68,7 +68,6 @@ type server struct {
 	data   string
 	args   []string
 	cmd    *exec.Cmd
-	log    *os.File
 	client *lambda.Client
 }
 
@@ -168,6 +167,25 @@ func (s *server) eventually(within time.Duration, what string, ok func() bool) {
 			s.t.Fatalf("not within %v: %s", within, what)
 		}
 	}
+}
+
+// nodeRuntime is a Node.js runtime that can run here.
+func (s *server) nodeRuntime() string {
+	s.t.Helper()
+	var all []struct {
+		Name      string `json:"name"`
+		Available bool   `json:"available"`
+	}
+	if err := json.Unmarshal([]byte(s.command("runtime", "list", "--json")), &all); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, r := range all {
+		if r.Available && strings.HasPrefix(r.Name, "nodejs") {
+			return r.Name
+		}
+	}
+	s.t.Fatal("a Node.js under /usr is needed (make deps)")
+	return ""
 }
 
 // command runs another command of the binary against the server.

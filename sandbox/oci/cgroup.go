@@ -241,14 +241,6 @@ func (g group) remove() error {
 	return errors.Join(errs...)
 }
 
-// exists reports whether any directory of the group is there.
-func (g group) exists() bool {
-	return slices.ContainsFunc(g.dirs(), func(dir string) bool {
-		_, err := os.Lstat(dir)
-		return err == nil
-	})
-}
-
 // readInt reads a file that holds one number.
 func readInt(name string) (int64, error) {
 	data, err := os.ReadFile(name)

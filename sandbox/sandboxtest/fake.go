@@ -18,7 +18,7 @@ import (
 type Code func(ctx context.Context, p *Process) (Handler, error)
 
 // Handler handles one invocation. An error is the function's; Exit and
-// OutOfMemory end the process instead.
+// ErrOutOfMemory end the process instead.
 type Handler func(ctx context.Context, inv sandbox.Invocation) ([]byte, error)
 
 // Exit as a handler's error ends the process with a status.
@@ -26,8 +26,8 @@ type Exit int
 
 func (e Exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// OutOfMemory as a handler's error makes the kernel kill the process.
-var OutOfMemory error = errors.New("out of memory")
+// ErrOutOfMemory as a handler's error makes the kernel kill the process.
+var ErrOutOfMemory error = errors.New("out of memory")
 
 // Fake makes sandboxes that run Go functions in this process. It keeps the
 // contract as the real ones do. It is safe for concurrent use and works in a

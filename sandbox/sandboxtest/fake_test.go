@@ -86,7 +86,7 @@ func (s *suite) handle(ctx context.Context, inv sandbox.Invocation) ([]byte, err
 	case "exit":
 		return nil, sandboxtest.Exit(e.Status)
 	case "memory":
-		return nil, sandboxtest.OutOfMemory
+		return nil, sandboxtest.ErrOutOfMemory
 	case "sleep":
 		select {
 		case <-ctx.Done():

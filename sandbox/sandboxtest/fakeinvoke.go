@@ -51,7 +51,8 @@ func (s *fakeSandbox) run(ctx context.Context, inv sandbox.Invocation) (sandbox.
 	}
 	p := s.process()
 	p.begin(inv.RequestID)
-	left, err := s.await(ctx, p, limit)
+	left := inv.Timeout
+	_, err := s.await(ctx, p, limit)
 	if errors.Is(err, errTooLong) { // again, under the function's timeout
 		s.end()
 		s.mu.Lock()
@@ -60,8 +61,6 @@ func (s *fakeSandbox) run(ctx context.Context, inv sandbox.Invocation) (sandbox.
 		s.mu.Unlock()
 		p.begin(inv.RequestID)
 		left, err = s.await(ctx, p, inv.Timeout)
-	} else {
-		left = inv.Timeout
 	}
 	defer p.finish()
 	switch {
@@ -141,7 +140,7 @@ func (s *fakeSandbox) handle(ctx context.Context, p *Process, inv sandbox.Invoca
 func (s *fakeSandbox) answered(p *Process, inv sandbox.Invocation, out sandbox.Outcome, payload []byte, err error) sandbox.Outcome {
 	var exit Exit
 	switch {
-	case errors.As(err, &exit), errors.Is(err, OutOfMemory):
+	case errors.As(err, &exit), errors.Is(err, ErrOutOfMemory):
 		return s.died(p, inv, out, err)
 	case err != nil:
 		out.Failure, out.Payload = sandbox.FailureHandler, errorPayload(typeName(err), err.Error())
@@ -172,7 +171,7 @@ func (s *fakeSandbox) died(p *Process, inv sandbox.Invocation, out sandbox.Outco
 	case errors.Is(why, errTooLong):
 		out.Failure, kind = sandbox.FailureTimeout, "Sandbox.Timedout"
 		message = fmt.Sprintf("Task timed out after %.2f seconds", inv.Timeout.Seconds())
-	case errors.Is(why, OutOfMemory):
+	case errors.Is(why, ErrOutOfMemory):
 		out.Failure, message = sandbox.FailureMemory, "Runtime exited with error: signal: killed"
 		out.PeakMemory = int64(s.spec.MemoryMB) << 20
 	case errors.As(why, &exit):

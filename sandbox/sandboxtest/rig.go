@@ -3,7 +3,6 @@ package sandboxtest
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -72,13 +71,6 @@ func (r *rig) texts(requestID string) []string {
 		}
 	}
 	return texts
-}
-
-// contains reports whether any line has the text.
-func (r *rig) contains(text string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.lines, func(l sandbox.Line) bool { return l.Text == text })
 }
 
 // do is what the program is told to do.

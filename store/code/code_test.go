@@ -471,7 +471,7 @@ func TestCacheSurvivesRestart(t *testing.T) {
 
 	// After the machine went down nothing is trusted.
 	os.WriteFile(filepath.Join(dir, "boot"), []byte("another"), 0o600)
-	c = newCache(t, dir, s, 1<<30)
+	newCache(t, dir, s, 1<<30)
 	if _, err := os.Stat(kept); err == nil {
 		t.Error("kept what was never synced")
 	}
