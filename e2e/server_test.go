@@ -48,7 +48,8 @@ func newServer(e *testscript.Env) *server {
 		s.node = strings.Trim(s.node[:14], "-")
 	}
 	s.node = fmt.Sprintf("%s-%x", s.node, time.Now().UnixNano()&0xffffff)
-	e.Defer(func() { s.end(syscall.SIGKILL) })
+	// A script that failed leaves the machine clean too.
+	e.Defer(func() { s.end(syscall.SIGTERM) })
 	return s
 }
 
