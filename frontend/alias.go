@@ -270,7 +270,7 @@ func (q *request) updateAlias() error {
 	}
 	for {
 		a, err := q.changeAlias(r, name, &in)
-		if err == errChanged {
+		if errors.Is(err, errChanged) {
 			continue // somebody else was faster
 		}
 		if err != nil {
@@ -330,7 +330,7 @@ func (q *request) deleteAlias() error {
 		delete(all, q.path[1])
 		return nil
 	})
-	if err != nil && err != errSettled {
+	if err != nil && !errors.Is(err, errSettled) {
 		return err
 	}
 	return q.replyEmpty(http.StatusNoContent)

@@ -61,7 +61,7 @@ func (q *request) readBody(op *operation) (release func(), err error) {
 	}
 	control := http.NewResponseController(q.w)
 	_ = control.SetReadDeadline(time.Now().Add(q.server.opts.Limits.BodyTimeout)) // not every writer can
-	defer control.SetReadDeadline(time.Time{})
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 
 	if length > limit {
 		_, _ = io.CopyN(io.Discard, q.r.Body, maxDrain)

@@ -139,7 +139,8 @@ func (q *request) logs() error {
 	q.w.WriteHeader(http.StatusOK)
 	stream := newLineStream(q.w)
 	stop := stream.keepAlive(query.Follow)
-	defer stream.control.SetWriteDeadline(time.Time{}) // the connection goes on to be used
+	// The connection goes on to be used.
+	defer func() { _ = stream.control.SetWriteDeadline(time.Time{}) }()
 	defer stop()
 	err = q.server.opts.Store.Read(q.r.Context(), query, func(line thermocline.LogLine) error {
 		return stream.send(line, query.Follow)

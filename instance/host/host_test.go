@@ -239,7 +239,7 @@ func TestDefaultBudget(t *testing.T) {
 	if err := unix.Sysinfo(&info); err != nil {
 		t.Fatal(err)
 	}
-	want := int(uint64(info.Totalram) * uint64(info.Unit) / 4 * 3 >> 20)
+	want := int(info.Totalram * uint64(info.Unit) / 4 * 3 >> 20)
 	if physical < want*99/100 || physical > want*101/100 {
 		t.Errorf("the budget is %d MB, want about %d", physical, want)
 	}

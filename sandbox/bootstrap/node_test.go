@@ -2,6 +2,7 @@ package bootstrap_test
 
 import (
 	"encoding/json"
+	"errors"
 	"regexp"
 	"strings"
 	"testing"
@@ -268,7 +269,7 @@ exports.handler = async (e) => {
 func TestNodeExit(t *testing.T) {
 	p := node.start(t, start{handler: "index.handler", files: map[string]string{"index.js": `exports.handler = async () => process.exit(3)`}})
 	r, err := p.try(runtimeapi.Invocation{Payload: []byte(`{}`)})
-	if err != runtimeapi.ErrProcessGone || !r.Started {
+	if !errors.Is(err, runtimeapi.ErrProcessGone) || !r.Started {
 		t.Errorf("%+v, %v", r, err)
 	}
 	<-p.done

@@ -154,7 +154,7 @@ func (s *stream) takeLocked(fd int) (ready, more bool) {
 func (s *stream) drain() {
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
-	s.raw.Control(func(fd uintptr) { // an error means that the pipe is closed
+	_ = s.raw.Control(func(fd uintptr) { // an error means that the pipe is closed
 		left, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
 		for err == nil && left > 0 {
 			ready, more := s.takeLocked(int(fd))

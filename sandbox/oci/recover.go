@@ -109,7 +109,7 @@ func killGroup(ctx context.Context, g group) (found []int, err error) {
 // been given to another since the group was read.
 func killMember(g group, pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
-	if err == unix.ESRCH || err == unix.EINVAL {
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
 		return nil
 	}
 	if err != nil {

@@ -54,7 +54,7 @@ func (s *Server) readBody(r *http.Request) ([]byte, error) {
 // drain reads the rest of a refused body, up to a limit: most clients look at
 // the answer only after they have sent everything.
 func drain(body io.Reader) {
-	io.CopyN(io.Discard, body, drainLimit) // an error means that nobody listens
+	_, _ = io.CopyN(io.Discard, body, drainLimit) // an error means that nobody listens
 }
 
 // resultResponse makes the response from the body of a response call. A

@@ -1,6 +1,7 @@
 package runtimeapi
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -106,7 +107,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, id string, isEr
 	}
 	body, err := h.s.readBody(r)
 	switch {
-	case err == errTooLarge:
+	case errors.Is(err, errTooLarge):
 		h.s.answer(c, h.s.tooLarge())
 		drain(r.Body)
 		refuse(w, h.s.entityTooLarge())
@@ -131,7 +132,7 @@ func (h *handler) initError(w http.ResponseWriter, r *http.Request) {
 	defer h.s.endInit(claim)
 	body, err := h.s.readBody(r)
 	switch {
-	case err == errTooLarge:
+	case errors.Is(err, errTooLarge):
 		drain(r.Body)
 		refuse(w, h.s.entityTooLarge())
 		return
@@ -166,5 +167,5 @@ func (h *handler) binding(w http.ResponseWriter, r *http.Request) {
 	hd["Content-Type"] = jsonType
 	hd["Content-Length"] = []string{strconv.Itoa(len(data))}
 	hd["Date"] = nil
-	w.Write(data) // the connection's end is the bootstrap's end
+	_, _ = w.Write(data) // the connection's end is the bootstrap's end
 }

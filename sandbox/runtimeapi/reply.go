@@ -70,7 +70,7 @@ func refuse(w http.ResponseWriter, no *refusal) {
 	}
 	w.Header()["Content-Type"] = jsonType
 	w.WriteHeader(no.status)
-	w.Write(data) // nobody to tell if it fails
+	_, _ = w.Write(data) // nobody to tell if it fails
 }
 
 // accept answers 202.
@@ -80,7 +80,7 @@ func accept(w http.ResponseWriter) {
 	hd["Content-Length"] = statusOKLength
 	hd["Date"] = nil
 	w.WriteHeader(http.StatusAccepted)
-	w.Write(statusOKBytes) // nobody to tell if it fails
+	_, _ = w.Write(statusOKBytes) // nobody to tell if it fails
 }
 
 var statusOKBytes = []byte(statusOK)

@@ -143,7 +143,11 @@ func (c *Cache) forget(p *content) {
 func (c *Cache) fill(p *content) {
 	ctx, cancel := context.WithTimeout(c.closing, unpackTimeout)
 	defer cancel()
-	home, size, err := "", int64(0), error(nil)
+	var (
+		home string
+		size int64
+		err  error
+	)
 	select {
 	case c.slots <- struct{}{}:
 		home, size, err = c.fetch(ctx, p.sha)

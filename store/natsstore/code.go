@@ -71,7 +71,7 @@ type codeReader struct {
 
 func (c *codeReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = wrap(err)
 	}
 	return n, err

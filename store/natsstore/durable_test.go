@@ -331,7 +331,7 @@ func TestFullDiskRefusesWritesAndAllowsDeletion(t *testing.T) {
 		"Append":        s.Append(ctx, []thermocline.LogLine{{Account: account, Function: "f"}}),
 		"SaveHistory":   s.SaveHistory(ctx, "2", nil),
 	} {
-		if err != full {
+		if !errors.Is(err, full) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

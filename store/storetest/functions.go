@@ -117,7 +117,7 @@ func testUpdate(t *testing.T, s store.Store) {
 		f.Description = "must not be seen"
 		return refusal
 	})
-	if err != refusal {
+	if !errors.Is(err, refusal) {
 		t.Fatalf("the error of change came back as %v", err)
 	}
 	got, err := s.Update(ctx, id("f"), func(f *thermocline.Function) error {

@@ -285,7 +285,7 @@ func testReadError(t *testing.T, s store.Store) {
 			}
 			return nil
 		})
-		if err != stop || n != 2 {
+		if !errors.Is(err, stop) || n != 2 {
 			t.Errorf("%+v: %d lines, %v", q, n, err)
 		}
 	}
