@@ -223,6 +223,7 @@ func (n *node) startSandboxes(ctx context.Context) error {
 		return err
 	}
 	n.code = cache
+	n.onStop(func(context.Context) error { return cache.Close() })
 	n.finder = interpreter.NewFinder(interpreter.Options{DataDir: n.cfg.Data, Logger: n.log})
 	runtime, err := oci.New(oci.Config{
 		RuncPath:   n.cfg.Runc,
@@ -291,16 +292,12 @@ func (n *node) startManagers(context.Context) error {
 	ledger := manager.NewLedger(n.provider)
 	var options []manager.Options
 	for _, f := range n.fleets.Fleets() {
-		count := f.Managers
-		if count == 0 {
-			count = n.cfg.ManagersPerFleet
-		}
-		for i := range count {
+		for i := range f.Managers {
 			options = append(options, manager.Options{
 				ID: fmt.Sprintf("%s-%s-%d", n.id, f.Name, i+1), Fleet: f.Name, Node: n.cfg.Node,
 				Provider: ledger.Share(), Functions: n.store, Code: n.code, Logs: n.store,
 				FreezeAfter: n.cfg.FreezeAfter,
-				Pool:        pool.Config{KeepAlive: n.cfg.KeepAlive},
+				Pool:        pool.Config{KeepAlive: f.KeepAlive},
 				Logger:      n.log,
 			})
 		}

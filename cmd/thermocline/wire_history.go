@@ -26,7 +26,7 @@ const (
 // startHistory loads the usage history and who is in which fleet, then keeps
 // both saved in the background.
 func (n *node) startHistory(ctx context.Context) error {
-	fleets, err := fleet.New(fleet.Config{Fleets: n.cfg.Fleets})
+	fleets, err := fleet.New(n.cfg.fleetConfig())
 	if err != nil {
 		return err
 	}
