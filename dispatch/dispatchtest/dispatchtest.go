@@ -60,6 +60,7 @@ func Suite(t *testing.T, open func(t *testing.T, c Config) Bed, bubble func(t *t
 		{"caller cancels before acceptance", testCancelEarly},
 		{"crash after acceptance", testCrashAfter},
 		{"crash before acceptance", testCrashBefore},
+		{"crash and return", testCrashReturn},
 		{"stop waits for handlers", testStopWaits},
 		{"stop under load", testStopUnderLoad},
 		{"bytes in flight", testBytes},

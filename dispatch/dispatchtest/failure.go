@@ -63,6 +63,36 @@ func testCrashBefore(b *bench) {
 	}
 }
 
+func testCrashReturn(b *bench) {
+	pass, open := b.gate()
+	defer open()
+	first := manager("a", 8)
+	first.Offered = func(context.Context, *thermocline.Invocation) error { pass(); return nil }
+	nodes := b.setUp(Config{}, first)
+	var replies []<-chan reply
+	for _, r := range bothModes(b.leasedBy("a"), "a") {
+		replies = append(replies, b.begin(b.Context(), r, b.invocation()))
+	}
+	b.eventually("both are offered", func() bool { return first.Handling() == 2 })
+	began := time.Now()
+	nodes[0].Crash()
+	second := manager("a", 8)
+	b.bed.Serve(second)
+	for _, c := range replies {
+		if got := <-c; got.err != nil {
+			b.Errorf("after the return: %v", got.err)
+		}
+	}
+	if d := time.Since(began); d > 8*time.Second {
+		b.Errorf("taken again only after %v", d)
+	}
+	open()
+	b.eventually("the first returns", func() bool { return first.Handling() == 0 })
+	if n := len(first.Ran()); n != 0 {
+		b.Errorf("%d started on the crashed manager", n)
+	}
+}
+
 func testStopWaits(b *bench) {
 	pass, open := b.gate()
 	defer open()

@@ -164,6 +164,8 @@ func (b *Bus) Crash(manager string) {
 	for t := range n.tries {
 		if t.granted {
 			t.finish(outcome{err: thermocline.Errorf(thermocline.KindPossiblyStarted, "the instance manager was lost while it ran the invocation")})
+		} else {
+			t.finish(outcome{again: true, err: thermocline.Errorf(thermocline.KindExpired, "the manager was lost")})
 		}
 	}
 	for _, e := range b.events {

@@ -43,7 +43,7 @@ func (c *Client) Invoke(ctx context.Context, r dispatch.Route, inv *thermocline.
 			c.room.grow(extra)
 			size += extra
 		}
-		if done := call.note(next, o); done {
+		if done := call.note(o); done {
 			return o.result, o.err
 		}
 	}
@@ -66,7 +66,7 @@ type call struct {
 	inv     thermocline.Invocation
 	startBy time.Time
 	choices []choice
-	tried   []string // managers that have answered or were not there
+	tried   []string // incarnations that have answered, or had their time
 	refused bool     // somebody who was there had no room
 	failed  error    // the last failure before a start, for want of a refusal
 }
@@ -102,7 +102,7 @@ func (k *call) next(ctx context.Context) (next choice, last bool, err error) {
 		}
 		for len(k.choices) > 0 {
 			next, k.choices = k.choices[0], k.choices[1:]
-			if next.manager == "" || !slices.Contains(k.tried, next.manager) {
+			if next.manager == "" || !slices.Contains(k.tried, k.c.roster.serving(next.manager)) {
 				// A queue's message may be lost with the manager that has pulled
 				// it, so there is always something to turn to.
 				return next, len(k.choices) == 0 && next.manager != "", nil
@@ -127,7 +127,7 @@ func (k *call) next(ctx context.Context) (next choice, last bool, err error) {
 // others makes the untried live managers of the fleet the choices.
 func (k *call) others() {
 	for _, m := range k.c.roster.managers() {
-		if m.Fleet == k.route.Fleet && !m.Draining && !slices.Contains(k.tried, m.ID) {
+		if m.Fleet == k.route.Fleet && !m.Draining && !slices.Contains(k.tried, k.c.roster.serving(m.ID)) {
 			k.choices = append(k.choices, choice{m.ID})
 		}
 	}
@@ -159,15 +159,12 @@ func (k *call) exhausted() error {
 }
 
 // note takes in what came of a try and reports whether that ends the call.
-func (k *call) note(tried choice, o outcome) (done bool) {
-	if tried.manager != "" {
-		k.tried = append(k.tried, tried.manager)
-	}
-	if o.manager != "" && o.manager != tried.manager {
-		k.tried = append(k.tried, o.manager)
-	}
-	if o.final() {
+func (k *call) note(o outcome) (done bool) {
+	if !o.again {
 		return true
+	}
+	if o.tried != "" {
+		k.tried = append(k.tried, o.tried)
 	}
 	switch thermocline.KindOf(o.err) {
 	case thermocline.KindRefused:
@@ -184,6 +181,7 @@ type outcome struct {
 	result  *thermocline.Result
 	err     error
 	manager string // who answered
+	tried   string // the incarnation that answered, or should have
 	parked  int    // bytes of the result's payload that the manager keeps
 	keeper  string // and the subject to fetch them
 	// again says that it was not started and another choice may be tried. err
@@ -191,8 +189,6 @@ type outcome struct {
 	// it in time or nobody was there, anything else for a failure.
 	again bool
 }
-
-func (o outcome) final() bool { return !o.again }
 
 var (
 	errNobody  = thermocline.Errorf(thermocline.KindExpired, "nobody is there")
@@ -212,6 +208,7 @@ func (c *Client) attempt(ctx context.Context, k *call, to choice, last bool) out
 		t.fleet, t.partition = k.route.Fleet, k.route.Partition
 		t.target = c.roster.lessee(t.fleet, t.partition)
 	}
+	t.expected = c.roster.serving(t.target)
 	tok, reply := c.mux.open(t)
 	defer c.mux.close(tok)
 	q := request{inv: k.inv, reply: reply}
@@ -235,6 +232,9 @@ func (c *Client) attempt(ctx context.Context, k *call, to choice, last bool) out
 	o := t.wait(ctx, deadline.Sub(now), changed)
 	if to.manager == "" {
 		c.unqueue(ctx, t, o)
+	}
+	if o.tried == "" && to.manager != "" {
+		o.tried = t.expected
 	}
 	if o.parked > 0 {
 		return c.collect(ctx, o)
@@ -283,6 +283,7 @@ type try struct {
 	// target is who should get it: the manager, or the lessee of the partition
 	// (fleet is set then).
 	target    string
+	expected  string // its incarnation; "" when it was not known
 	fleet     string
 	partition int
 
@@ -347,13 +348,11 @@ func (t *try) wait(ctx context.Context, d time.Duration, changed <-chan struct{}
 
 // moved reports whether the try waits for a manager that no longer takes it.
 func (t *try) moved() bool {
-	if _, _, _, granted := t.grantedTo(); granted || t.target == "" {
+	if _, _, _, granted := t.grantedTo(); granted || t.expected == "" {
 		return false
 	}
-	if t.fleet != "" {
-		return t.c.roster.lessee(t.fleet, t.partition) != t.target
-	}
-	return !t.c.roster.serves(t.target)
+	return t.c.roster.serving(t.target) != t.expected ||
+		t.fleet != "" && t.c.roster.lessee(t.fleet, t.partition) != t.target
 }
 
 // expireAfterGrant ends a try whose result is overdue.
@@ -462,11 +461,11 @@ func (t *try) receive(m *nats.Msg) {
 		if a.load.draining {
 			err = errNobody // whether there is room it does not say
 		}
-		t.finish(outcome{again: true, err: err, manager: a.load.manager})
+		t.finish(outcome{again: true, err: err, manager: a.load.manager, tried: a.load.incarnation})
 	case frameResult:
 		t.finish(outcome{result: a.result, manager: a.load.manager, parked: a.parked, keeper: m.Reply})
 	case frameError:
-		t.finish(outcome{again: !a.accepted && mayTryAgain(a.err.Kind), err: a.err, manager: a.load.manager})
+		t.finish(outcome{again: !a.accepted && mayTryAgain(a.err.Kind), err: a.err, manager: a.load.manager, tried: a.load.incarnation})
 	}
 }
 

@@ -198,12 +198,15 @@ func (r *roster) broadcast() {
 	r.lessees = nil
 }
 
-// serves reports whether a manager is there and takes requests.
-func (r *roster) serves(manager string) bool {
+// serving returns the incarnation of a manager that takes requests, "" when it
+// is not there or drains.
+func (r *roster) serving(manager string) (incarnation string) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	m := r.members[manager]
-	return m != nil && !m.Draining
+	if m := r.members[manager]; m != nil && !m.Draining {
+		return m.Incarnation
+	}
+	return ""
 }
 
 // lessee returns who leases a partition, "" when nobody does.
