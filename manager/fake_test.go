@@ -170,10 +170,11 @@ func (b *box) Close() error {
 
 // shelf is functions, code and logs in memory.
 type shelf struct {
-	mu    sync.Mutex
-	fs    map[thermocline.FunctionID]*thermocline.Function
-	lines []thermocline.LogLine
-	held  atomic.Int64 // code directories not released
+	mu      sync.Mutex
+	fs      map[thermocline.FunctionID]*thermocline.Function
+	lines   []thermocline.LogLine
+	settled atomic.Int64
+	held    atomic.Int64 // code directories not released
 }
 
 func (s *shelf) put(f *thermocline.Function) {
@@ -202,6 +203,8 @@ func (s *shelf) Dir(context.Context, string) (string, func(), error) {
 	s.held.Add(1)
 	return "/code", func() { s.held.Add(-1) }, nil
 }
+
+func (s *shelf) Settle(context.Context) error { s.settled.Add(1); return nil }
 
 func (s *shelf) Append(_ context.Context, lines []thermocline.LogLine) error {
 	s.mu.Lock()

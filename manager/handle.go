@@ -99,7 +99,13 @@ func (m *Manager) run(ctx context.Context, h *held, p *reservation, f *thermocli
 	}
 	l.add(ctx, now, thermocline.LogEnd, endText(inv.RequestID))
 	l.add(ctx, now, thermocline.LogReport, reportText(inv.RequestID, r))
-	if err := l.flush(ctx); err != nil {
+	err = l.flush(ctx)
+	if err == nil && inv.Type == thermocline.Event {
+		// An event is acknowledged when this returns: what it did must be known
+		// then, whatever dies.
+		err = m.o.Logs.Settle(ctx)
+	}
+	if err != nil {
 		m.log.Warn("log lines were not stored", "request_id", inv.RequestID, "error", err)
 		if inv.Type == thermocline.Event {
 			return nil, thermocline.WithCause(thermocline.KindUnavailable, err, "The outcome could not be stored.")

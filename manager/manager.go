@@ -29,6 +29,7 @@ type Code interface {
 // Logs stores log lines; store.Logs is one.
 type Logs interface {
 	Append(ctx context.Context, lines []thermocline.LogLine) error
+	Settle(ctx context.Context) error
 }
 
 // Options is what a manager needs.

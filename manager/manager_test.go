@@ -108,6 +108,24 @@ func TestWarmAndFull(t *testing.T) {
 	})
 }
 
+// TestEventsSettle shows that Handle returns for an event only after its lines
+// are safe, and does not wait for that otherwise.
+func TestEventsSettle(t *testing.T) {
+	bench(t, newNode(4096), manager.Options{}, func(t *testing.T, m *manager.Manager, s *shelf) {
+		s.put(function("f", 128))
+		for i, kind := range []thermocline.InvocationType{thermocline.RequestResponse, thermocline.Event} {
+			inv := invocation("f", i)
+			inv.Type = kind
+			if _, err := m.Handle(t.Context(), inv, yes); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.settled.Load(); got != int64(i) {
+				t.Errorf("after a %s the log was settled %d times, want %d", kind, got, i)
+			}
+		}
+	})
+}
+
 func TestNothingStartsUnaccepted(t *testing.T) {
 	n := newNode(4096)
 	bench(t, n, manager.Options{}, func(t *testing.T, m *manager.Manager, s *shelf) {

@@ -116,6 +116,10 @@ type Logs interface {
 	// Append stores lines of one invocation, in order. It returns when they are
 	// stored (not necessarily synced).
 	Append(ctx context.Context, lines []thermocline.LogLine) error
+	// Settle returns when everything that Append took before survives the death
+	// of the process (kill -9, not a power cut): who acknowledges an event calls
+	// it first.
+	Settle(ctx context.Context) error
 	// Read calls each for every line in order; an error of each ends it and is
 	// returned. With Follow the end of ctx is no error.
 	Read(ctx context.Context, q LogQuery, each func(thermocline.LogLine) error) error

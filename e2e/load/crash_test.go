@@ -82,6 +82,7 @@ func TestKill(t *testing.T) {
 
 	var mu sync.Mutex
 	accepted := map[string]bool{} // events that were answered 202
+	seen := 0.0                   // calls in the history before the kill before
 	const kills = 3
 	for round := range kills {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -104,6 +105,7 @@ func TestKill(t *testing.T) {
 			})
 		}
 		time.Sleep(1500 * time.Millisecond)
+		total := s.explain("echo").Usage["total"]
 		s.kill()
 		cancel()
 		load.Wait()
@@ -114,6 +116,11 @@ func TestKill(t *testing.T) {
 		if got := s.nodeID(); got != id {
 			t.Errorf("the node's id changed from %s to %s", id, got)
 		}
+		// Of the history the last second may be gone, not what was before.
+		if got := s.explain("echo").Usage["total"]; got == 0 || (round > 0 && got < seen) {
+			t.Errorf("the history knows %v calls, %v before the kill", got, total)
+		}
+		seen = total
 		if got, err := s.invoke(t.Context(), "echo", `"again"`); err != nil || got != `"again"` {
 			t.Fatalf("after the restart: %q, %v", got, err)
 		}

@@ -137,3 +137,24 @@ var _ store.Logs = (*Store)(nil)
 // logSlack is by how much clocks of nodes may differ where lines are looked up
 // by their time.
 const logSlack = time.Minute
+
+// settleTime is well beyond the time for which the server gathers the writes of
+// a stream with PersistMode async before it hands them to the kernel: up to 15
+// ms, in steps of 1, 2, 4 and 8 (nats-server, filestore.go, flushLoop). It has
+// no request that flushes, and syncing every line would cost each invocation a
+// write to the disk.
+const settleTime = 60 * time.Millisecond
+
+// Settle implements store.Logs.
+func (s *Store) Settle(ctx context.Context) error {
+	t := time.NewTimer(settleTime)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closing.Done():
+		return errClosed()
+	}
+}

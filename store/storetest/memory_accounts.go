@@ -174,3 +174,6 @@ func (m *Memory) DeleteHistory(_ context.Context, slot string) error {
 	delete(m.histories, slot)
 	return nil
 }
+
+// Settle implements store.Logs: there is nothing that a death would leave.
+func (m *Memory) Settle(ctx context.Context) error { return ctx.Err() }
