@@ -103,8 +103,8 @@ func (r *registry) metadata(w http.ResponseWriter, req *http.Request) {
 		if !differs {
 			sum = integrity(packed)
 		}
-		// As mirrors do, it names the public registry's host.
-		tarball := "https://registry.npmjs.org/mirror/" + req.PathValue("package") + "/-/" + version
+		// As mirrors do, it names the host of another.
+		tarball := "https://registry.example/mirror/" + req.PathValue("package") + "/-/" + version
 		versions[version] = map[string]any{"dist": map[string]string{"integrity": sum, "tarball": tarball}}
 	}
 	json.NewEncoder(w).Encode(map[string]any{"versions": versions})

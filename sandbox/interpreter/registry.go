@@ -19,10 +19,6 @@ import (
 	"time"
 )
 
-// defaultRegistry is npm's own default, and the host that npm replaces in
-// package metadata when another registry is configured.
-const defaultRegistry = "https://registry.npmjs.org/"
-
 // plainVersion is a version as Node.js publishes them.
 var plainVersion = regexp.MustCompile(`^[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}$`)
 
@@ -43,6 +39,9 @@ func openRegistry(ctx context.Context, given string) (*registry, error) {
 	base, cafile := given, ""
 	if base == "" {
 		base, cafile = npmSettings(ctx)
+	}
+	if base == "" {
+		return nil, errors.New("no npm registry is configured: install npm, which knows one, or set registry=URL in ~/.npmrc")
 	}
 	u, err := url.Parse(strings.TrimSuffix(base, "/") + "/")
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
@@ -98,7 +97,7 @@ func npmSettings(ctx context.Context) (base, cafile string) {
 			base, cafile = first(base, file["registry"]), first(cafile, file["cafile"])
 		}
 	}
-	return first(base, defaultRegistry), cafile
+	return base, cafile
 }
 
 // npmConfig asks npm for one setting. It runs in / so that the .npmrc of
@@ -216,20 +215,16 @@ func parseMetadata(raw []byte, name string, req requirement) (release, error) {
 	return best, nil
 }
 
-// place makes the tarball's address fit for use: npm replaces the public
-// registry's host by the configured one, because mirrors often leave it in.
+// place makes the tarball's address fit for use: its host is replaced by the
+// configured registry's, as npm does with replace-registry-host=always, because
+// mirrors often leave that of the registry that they mirror in it. What comes
+// is checked against its hash in any case.
 func (r *registry) place(rel *release) error {
 	u := rel.tarball
-	public, err := url.Parse(defaultRegistry)
-	if err != nil {
-		return err
-	}
-	if u.Host == public.Host {
-		u.Scheme, u.Host = r.base.Scheme, r.base.Host
-	}
-	if u.Host == "" || (u.Scheme != "https" && (u.Scheme != "http" || r.base.Scheme == "https")) {
+	if u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
 		return fmt.Errorf("the registry names %.200q as the address of %s, which is not to be trusted", u.String(), rel.name)
 	}
+	u.Scheme, u.Host = r.base.Scheme, r.base.Host
 	return nil
 }
 
