@@ -13,8 +13,8 @@
 //
 // Synchronous requests run at most once: a manager with room asks the client
 // before it starts, and a client grants one try of an invocation only (see
-// Client.Invoke). Of a partition's queue each request is delivered once, and
-// its removal confirmed before the start. Events run at least once: stored and
+// Client.Invoke). A partition's queue delivers each request once, and
+// confirms its removal before the start. Events run at least once: stored and
 // synced before Enqueue returns, acknowledged after Handle has returned.
 //
 // Partitions follow the managers' announcements by rendezvous hashing

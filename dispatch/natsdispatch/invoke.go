@@ -43,7 +43,7 @@ func (c *Client) Invoke(ctx context.Context, r dispatch.Route, inv *thermocline.
 			c.room.grow(extra)
 			size += extra
 		}
-		if done := call.note(o); done {
+		if done := call.note(next, o); done {
 			return o.result, o.err
 		}
 	}
@@ -69,6 +69,7 @@ type call struct {
 	tried   []string // incarnations that have answered, or had their time
 	refused bool     // somebody who was there had no room
 	failed  error    // the last failure before a start, for want of a refusal
+	trail   []string // what came of each try, for the log
 }
 
 func (c *Client) newCall(r dispatch.Route, inv *thermocline.Invocation) *call {
@@ -117,10 +118,12 @@ func (k *call) next(ctx context.Context) (next choice, last bool, err error) {
 		if k.others(); len(k.choices) > 0 {
 			continue
 		}
-		if err := k.await(ctx, changed, k.startBy.Sub(now)); err != nil {
+		// Who was not there may come back: as somebody new, or as the same on a
+		// new connection, of which the roster says nothing.
+		if err := k.await(ctx, changed, min(comebackPause, k.startBy.Sub(now))); err != nil {
 			return choice{}, false, err
 		}
-		k.tried = nil // who was not there may be back
+		k.tried = nil
 	}
 }
 
@@ -155,14 +158,19 @@ func (k *call) exhausted() error {
 	case k.failed != nil:
 		return k.failed
 	}
-	return thermocline.Errorf(thermocline.KindUnavailable, "no instance manager accepted the invocation in time; it was not started")
+	return thermocline.WithCause(thermocline.KindUnavailable, fmt.Errorf("tried: %q", k.trail), "no instance manager accepted the invocation in time; it was not started")
 }
 
 // note takes in what came of a try and reports whether that ends the call.
-func (k *call) note(o outcome) (done bool) {
+func (k *call) note(to choice, o outcome) (done bool) {
 	if !o.again {
 		return true
 	}
+	name := to.manager
+	if name == "" {
+		name = fmt.Sprintf("queue %d", k.route.Partition)
+	}
+	k.trail = append(k.trail, fmt.Sprintf("%s (%s): %v", name, o.tried, o.err))
 	if o.tried != "" {
 		k.tried = append(k.tried, o.tried)
 	}

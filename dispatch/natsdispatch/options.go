@@ -94,6 +94,9 @@ const (
 	// movedGrace is how long a request still waits for its manager once that
 	// one leaves, or the partition moves.
 	movedGrace = 200 * time.Millisecond
+	// comebackPause is the time between two rounds of tries when nobody was
+	// there.
+	comebackPause = 250 * time.Millisecond
 	// eventStreams is the number of streams that events are spread over.
 	eventStreams = 4
 )

@@ -141,9 +141,16 @@ func (l *link) consumer(ctx context.Context, fleet string, p int, events bool) e
 		c.AckWait = l.opts.EventAckWait
 		c.MaxDeliver = -1
 	} else {
+		// A request is delivered once, because the wait for its acknowledgement
+		// is as long as its life. MaxDeliver 1 would say so more plainly, but
+		// nats-server counts as a delivery what found that its receiver had just
+		// unsubscribed: with 1, a request that meets a partition's change of
+		// hands is never delivered at all (seen with 2.15 about once in a
+		// thousand changes under load). Were one delivered twice, the client
+		// would grant one start.
 		c.FilterSubject = l.names.queue(fleet, p)
 		c.AckWait = queueMaxAge
-		c.MaxDeliver = 1
+		c.MaxDeliver = -1
 	}
 	_, err := l.js.CreateOrUpdateConsumer(ctx, stream, c)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
