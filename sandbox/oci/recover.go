@@ -154,7 +154,7 @@ func (r *Runtime) killDrivers(ctx context.Context) error {
 				err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 			}
 			unix.Close(fd)
-			if err != nil && err != unix.ESRCH {
+			if err != nil && !errors.Is(err, unix.ESRCH) {
 				return err
 			}
 		}

@@ -180,7 +180,7 @@ func attachLoop(image string) (device *os.File, name string, err error) {
 			return device, name, nil
 		}
 		device.Close()
-		if err != unix.EBUSY {
+		if !errors.Is(err, unix.EBUSY) {
 			return nil, "", fmt.Errorf("configure %s: %w", name, err)
 		}
 	}
