@@ -217,11 +217,11 @@ func (v *service) announce(ctx context.Context) error {
 		return err
 	}
 	if v.lease.displaced {
-		if err := v.reclaim(ctx); err != nil {
-			return err
-		}
+		err = v.reclaim(ctx)
 	}
-	err = v.put(ctx, data)
+	if err == nil {
+		err = v.put(ctx, data)
+	}
 	if isWrongSequence(err) {
 		// Our last announcement expired (we were stalled), or somebody else
 		// uses our id.

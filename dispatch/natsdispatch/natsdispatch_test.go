@@ -24,6 +24,14 @@ func startNATS(t testing.TB) *server.Server { return startNATSOn(t, t.TempDir(),
 
 func startNATSOn(t testing.TB, dir string, change func(*server.Options)) *server.Server {
 	t.Helper()
+	s := bootNATS(t, dir, change)
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	return s
+}
+
+// bootNATS starts a server that the caller shuts down.
+func bootNATS(t testing.TB, dir string, change func(*server.Options)) *server.Server {
+	t.Helper()
 	o := &server.Options{
 		JetStream: true, StoreDir: dir, DontListen: true, NoSigs: true, NoLog: true,
 		MaxPayload: 8 << 20, SyncAlways: true,
@@ -39,7 +47,6 @@ func startNATSOn(t testing.TB, dir string, change func(*server.Options)) *server
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the NATS server does not come up")
 	}
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	return s
 }
 

@@ -102,7 +102,9 @@ func TestEventsSurviveKill(t *testing.T) {
 func TestServerRestarts(t *testing.T) {
 	dir := t.TempDir()
 	listen := func(o *server.Options) { o.DontListen = false; o.Host = "127.0.0.1"; o.Port = server.RANDOM_PORT }
-	first := startNATSOn(t, dir, listen)
+	first := bootNATS(t, dir, listen)
+	running := first
+	t.Cleanup(func() { running.Shutdown(); running.WaitForShutdown() }) // after the client's end
 	addr := first.Addr().(*net.TCPAddr)
 	dial := func() *nats.Conn {
 		nc, err := nats.Connect(fmt.Sprintf("nats://%s", addr), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
@@ -132,7 +134,8 @@ func TestServerRestarts(t *testing.T) {
 	eventually(t, "the events run", func() bool { return len(m.Ran()) == 3 })
 	first.Shutdown()
 	first.WaitForShutdown()
-	second := startNATSOn(t, dir, func(o *server.Options) { listen(o); o.Port = addr.Port })
+	second := bootNATS(t, dir, func(o *server.Options) { listen(o); o.Port = addr.Port })
+	running = second
 	once.Do(func() { close(release) })
 	settled(t, client, 1)
 	for p := range dispatch.Partitions {
