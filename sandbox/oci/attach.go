@@ -49,7 +49,9 @@ func removeSlot(dir string) error {
 			return err
 		}
 	}
-	for _, f := range []string{"config.json", "pid", "log"} {
+	// runc writes .pid before it renames it to pid; one that was killed in
+	// between leaves it.
+	for _, f := range []string{"config.json", "pid", ".pid", "log"} {
 		if err := os.Remove(filepath.Join(dir, f)); err != nil && !os.IsNotExist(err) {
 			return err
 		}
