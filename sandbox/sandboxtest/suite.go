@@ -142,7 +142,7 @@ func testInitError(t *testing.T, f Factory) {
 
 func testInitTimeout(t *testing.T, f Factory) {
 	if f.InitTimeout == 0 {
-		t.Skip("the implementation's init timeout cannot be waited for")
+		t.Fatal("Factory.InitTimeout is missing")
 	}
 	fn := f.Function()
 	fn.Handler = "slow.handler"
