@@ -32,6 +32,9 @@ func (b *box) start(ctx context.Context) error {
 	if b.spec.Binding != nil {
 		return b.startBound(ctx)
 	}
+	if err := b.prepareScratch(ctx, usualTmpMB); err != nil {
+		return err
+	}
 	if isProvided(b.spec.Runtime) {
 		b.setDormant(true) // its program comes with the binding
 		return nil
@@ -92,14 +95,51 @@ func (b *box) serve() {
 	}()
 }
 
+// usualTmpMB is the size of /tmp that a function has unless it asks for more.
+const usualTmpMB = 512
+
+// prepareScratch makes the file system that most functions want at /tmp, and
+// keeps it where nobody sees it until the sandbox is bound.
+func (b *box) prepareScratch(ctx context.Context, sizeMB int) error {
+	if err := b.rt.scratch.create(ctx, b.spec.ID, sizeMB); err != nil {
+		return fmt.Errorf("make /tmp: %w", err)
+	}
+	return b.host.space.do(func() error {
+		user := int(b.hostID) + 1
+		m, err := b.rt.scratch.mount(b.spec.ID, sizeMB, user, user)
+		if err != nil {
+			return err
+		}
+		b.tmp = m
+		return nil
+	})
+}
+
+// dropScratch takes a file system away that was not attached.
+func (b *box) dropScratch() error {
+	if b.tmp == nil {
+		return nil
+	}
+	err := b.tmp.close()
+	b.tmp = nil
+	return errors.Join(err, b.rt.scratch.remove(b.spec.ID))
+}
+
 // attach shows the binding's code, layers and a scratch file system inside.
 func (b *box) attach(ctx context.Context, binding sandbox.Binding) error {
 	size := binding.Function.TmpMB
 	if size < 16 || size > 10<<10 {
 		return thermocline.Errorf(thermocline.KindInternal, "/tmp cannot have %d MB", size)
 	}
-	if err := b.rt.scratch.create(ctx, b.spec.ID, size); err != nil {
-		return fmt.Errorf("make /tmp: %w", err)
+	if b.tmp != nil && b.tmp.sizeMB != size {
+		if err := b.dropScratch(); err != nil {
+			return fmt.Errorf("remove the prepared /tmp: %w", err)
+		}
+	}
+	if b.tmp == nil {
+		if err := b.prepareScratch(ctx, size); err != nil {
+			return err
+		}
 	}
 	err := b.host.space.do(func() error {
 		if err := attachDir(binding.CodeDir, path.Join(b.slot, slotTask)); err != nil {
@@ -108,11 +148,15 @@ func (b *box) attach(ctx context.Context, binding sandbox.Binding) error {
 		if err := attachLayers(binding.LayerDirs, path.Join(b.slot, slotLayers)); err != nil {
 			return err
 		}
-		user := int(b.hostID) + 1
-		return b.rt.scratch.attach(b.spec.ID, path.Join(b.slot, slotScratch), user, user)
+		return b.tmp.attach(path.Join(b.slot, slotScratch))
 	})
 	if err != nil {
 		return err
+	}
+	err = b.tmp.close() // the slot holds it now
+	b.tmp = nil
+	if err != nil {
+		return fmt.Errorf("attach /tmp: %w", err)
 	}
 	b.binding = &binding
 	return nil
@@ -248,5 +292,5 @@ func (b *box) clear() error {
 	if err := b.host.space.do(func() error { return removeSlot(b.slot) }); err != nil {
 		return err
 	}
-	return errors.Join(b.rt.scratch.remove(b.spec.ID), b.rt.removeRecord(b.spec.ID))
+	return errors.Join(b.dropScratch(), b.rt.scratch.remove(b.spec.ID), b.rt.removeRecord(b.spec.ID))
 }

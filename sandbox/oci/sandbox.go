@@ -31,6 +31,7 @@ type box struct {
 	endpoint *endpoint
 	serving  chan struct{} // closed when the Runtime API's server has ended
 	binding  *sandbox.Binding
+	tmp      *mounted // its /tmp, ready before anybody sees it; nil once attached
 	frozen   bool
 	began    time.Time // when initialisation began, of this process and binding
 	used     bool      // the process has initialised: if it is gone, it went after an answer

@@ -95,30 +95,47 @@ func (s *scratch) format(ctx context.Context, sizeMB int) error {
 	return nil
 }
 
-// attach mounts a sandbox's image at target, owned by uid and gid. Within
-// space.do.
-func (s *scratch) attach(id, target string, uid, gid int) error {
+// mounted is a scratch file system that is mounted and attached nowhere yet.
+// Closing it takes the mount and its loop device away.
+type mounted struct {
+	sizeMB int
+	fd     int
+}
+
+func (m *mounted) close() error { return unix.Close(m.fd) }
+
+// mount mounts a sandbox's image, owned by uid and gid. Within space.do.
+func (s *scratch) mount(id string, sizeMB, uid, gid int) (_ *mounted, err error) {
 	device, loop, err := attachLoop(s.image(id))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer device.Close() // from then on only the mount holds it
 	fd, err := mountDetached(loop)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer unix.Close(fd)
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+		}
+	}()
 	// The root directory becomes the user's before the user can see it.
 	if err := unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH); err != nil {
-		return fmt.Errorf("give /tmp to its user: %w", err)
+		return nil, fmt.Errorf("give /tmp to its user: %w", err)
 	}
 	if err := unix.Fchmodat(fd, ".", 0o700, 0); err != nil {
-		return fmt.Errorf("set the mode of /tmp: %w", err)
+		return nil, fmt.Errorf("set the mode of /tmp: %w", err)
 	}
 	if err := unix.Unlinkat(fd, "lost+found", unix.AT_REMOVEDIR); err != nil && err != unix.ENOENT {
-		return fmt.Errorf("clean /tmp: %w", err)
+		return nil, fmt.Errorf("clean /tmp: %w", err)
 	}
-	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+	return &mounted{sizeMB: sizeMB, fd: fd}, nil
+}
+
+// attach shows the file system at target. Within space.do.
+func (m *mounted) attach(target string) error {
+	if err := unix.MoveMount(m.fd, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("attach /tmp: %w", err)
 	}
 	return nil
