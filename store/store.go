@@ -69,7 +69,24 @@ type Account struct {
 	ID      string    `json:"id"` // twelve digits
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
+	// Operator says that its admin keys manage accounts, its own and others.
+	Operator bool `json:"operator,omitempty"`
+	// Concurrency is how many of its executions may run at once; 0 is the
+	// default of those who ask.
+	Concurrency int `json:"concurrency,omitempty"`
+	// Closing says that the account is being deleted: its keys are worth
+	// nothing any more, and whoever finds it so finishes the deletion.
+	Closing Closing `json:"closing,omitempty"`
 }
+
+// Closing is how an account is being deleted.
+type Closing string
+
+// The ways to delete an account.
+const (
+	ClosingEmpty         Closing = "empty"          // only if it has no functions
+	ClosingWithFunctions Closing = "with-functions" // and its functions
+)
 
 // Scope is what a key may do.
 type Scope string
@@ -93,11 +110,27 @@ type Key struct {
 // Accounts keeps accounts and their keys.
 type Accounts interface {
 	CreateAccount(ctx context.Context, a Account) error // KindConflict
+	// Account returns an account from memory that follows the store: it is asked
+	// on every invocation. KindNotFound.
+	Account(ctx context.Context, id string) (Account, error)
 	Accounts(ctx context.Context) ([]Account, error)
+	// UpdateAccount applies change and stores the result, trying again when
+	// somebody else was faster. An error of change ends it and is returned as it
+	// is. KindNotFound.
+	UpdateAccount(ctx context.Context, id string, change func(a *Account) error) (Account, error)
 	DeleteAccount(ctx context.Context, id string) error // KindNotFound; with its keys
 	PutKey(ctx context.Context, k Key) error            // creates or replaces; KindNotFound without its account
+	// CreateKey is PutKey of a key that must be new: KindConflict when the id is
+	// taken, by whichever account, or when the account is being deleted.
+	CreateKey(ctx context.Context, k Key) error
+	// RevokeKey makes a key worthless and forgets its secret; once more is no
+	// error. KindNotFound when the account has no such key.
+	RevokeKey(ctx context.Context, account, id string) (Key, error)
+	// DeleteKey removes a key without a trace. KindNotFound as RevokeKey.
+	DeleteKey(ctx context.Context, account, id string) error
 	// Key returns a key by its id from memory that follows the store: it is
-	// asked on every request. KindNotFound.
+	// asked on every request. KindNotFound, also when its account is being
+	// deleted.
 	Key(ctx context.Context, id string) (Key, error)
 	Keys(ctx context.Context, account string) ([]Key, error) // without secrets, oldest first; KindNotFound
 }
@@ -123,7 +156,7 @@ type Logs interface {
 	// Read calls each for every line in order; an error of each ends it and is
 	// returned. With Follow the end of ctx is no error.
 	Read(ctx context.Context, q LogQuery, each func(thermocline.LogLine) error) error
-	// DeleteLogs removes the lines of a function.
+	// DeleteLogs removes the lines of a function, "" for all of the account's.
 	DeleteLogs(ctx context.Context, account, function string) error
 }
 

@@ -3,7 +3,6 @@ package natsstore
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -82,22 +81,6 @@ func decodeAccount(value []byte) (store.Account, error) {
 	return r.Account, nil
 }
 
-func (s *Store) decodeKey(place string, value []byte) (store.Key, error) {
-	var r keyRecord
-	if err := json.Unmarshal(value, &r); err != nil {
-		return store.Key{}, fmt.Errorf("decode an access key: %w", err)
-	}
-	if r.Version != recordVersion {
-		return store.Key{}, fmt.Errorf("decode an access key: it has layout %d, this program knows %d", r.Version, recordVersion)
-	}
-	secret, err := s.sealer.open(place, r.Secret)
-	if err != nil {
-		return store.Key{}, fmt.Errorf("decode an access key: %w", err)
-	}
-	r.Key.Secret = string(secret)
-	return r.Key, nil
-}
-
 // CreateAccount implements store.Accounts.
 func (s *Store) CreateAccount(ctx context.Context, a store.Account) error {
 	if a.ID == "" || len(a.ID) > maxToken {
@@ -127,6 +110,57 @@ func (s *Store) CreateAccount(ctx context.Context, a store.Account) error {
 		}
 		return err
 	})
+}
+
+// Account implements store.Accounts.
+func (s *Store) Account(ctx context.Context, id string) (store.Account, error) {
+	if err := s.Ready(ctx); err != nil {
+		return store.Account{}, err
+	}
+	if a, ok := s.identity.accounts.get(id); ok {
+		return a, nil
+	}
+	return store.Account{}, noAccount(id)
+}
+
+// UpdateAccount implements store.Accounts.
+func (s *Store) UpdateAccount(ctx context.Context, id string, change func(a *store.Account) error) (store.Account, error) {
+	var updated store.Account
+	var refused error // of change, returned as it is
+	err := s.retry(ctx, func(ctx context.Context) error {
+		it, err := s.identity.bucket.get(ctx, accountKey(id))
+		if err != nil {
+			return err
+		}
+		if it.deleted {
+			return noAccount(id)
+		}
+		if updated, err = decodeAccount(it.value); err != nil {
+			return err
+		}
+		if refused = change(&updated); refused != nil {
+			return nil
+		}
+		if updated.ID != id {
+			return thermocline.Errorf(thermocline.KindInternal, "An update may not rename %s.", id)
+		}
+		value, err := json.Marshal(accountRecord{Version: recordVersion, Account: updated})
+		if err != nil {
+			return err
+		}
+		rev, err := s.identity.bucket.put(ctx, accountKey(id), value, it.rev)
+		if err == nil {
+			s.identity.accounts.set(id, updated, rev)
+		}
+		return err
+	})
+	if refused != nil {
+		err = refused
+	}
+	if err != nil {
+		return store.Account{}, err
+	}
+	return updated, nil
 }
 
 // Accounts implements store.Accounts.
@@ -173,112 +207,6 @@ func (s *Store) DeleteAccount(ctx context.Context, id string) error {
 		s.log.Warn("keys of a deleted account are left over until the next start", "error", err)
 	}
 	return nil
-}
-
-// removeKeysOf removes the keys of an account, read from the store itself.
-func (s *Store) removeKeysOf(ctx context.Context, account string) error {
-	names, err := s.identity.bucket.keys(ctx, "key.*")
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		it, err := s.identity.bucket.get(ctx, name)
-		if err != nil {
-			return err
-		}
-		if it.deleted {
-			continue
-		}
-		if k, err := s.decodeKey(name, it.value); err != nil || k.Account != account {
-			continue
-		}
-		if err := s.removeKey(ctx, name, it.rev); err != nil && !errors.Is(err, errConflict) {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Store) removeKey(ctx context.Context, name string, expect uint64) error {
-	rev, err := s.identity.bucket.remove(ctx, name, expect)
-	if err != nil {
-		return err
-	}
-	if parts, ok := split(name); ok && len(parts) == 2 {
-		s.identity.keys.remove(parts[1], rev, false)
-	}
-	return nil
-}
-
-// PutKey implements store.Accounts.
-func (s *Store) PutKey(ctx context.Context, k store.Key) error {
-	if k.ID == "" || len(k.ID) > maxToken {
-		return thermocline.Errorf(thermocline.KindInvalidParameter, "Not an access key id: %q", k.ID)
-	}
-	k.Created = k.Created.Round(0).UTC()
-	key := keyKey(k.ID)
-	value, err := json.Marshal(keyRecord{Version: recordVersion, Key: k, Secret: s.sealer.seal(key, []byte(k.Secret))})
-	if err != nil {
-		return wrap(err)
-	}
-	return s.retry(ctx, func(ctx context.Context) error {
-		account, err := s.identity.bucket.get(ctx, accountKey(k.Account))
-		if err != nil {
-			return err
-		}
-		if account.deleted {
-			return noAccount(k.Account)
-		}
-		it, err := s.identity.bucket.get(ctx, key)
-		if err != nil {
-			return err
-		}
-		rev, err := s.identity.bucket.put(ctx, key, value, it.rev)
-		if err == nil {
-			s.identity.keys.set(k.ID, k, rev)
-		}
-		return err
-	})
-}
-
-// Key implements store.Accounts.
-func (s *Store) Key(ctx context.Context, id string) (store.Key, error) {
-	if err := s.Ready(ctx); err != nil {
-		return store.Key{}, err
-	}
-	if k, ok := s.identity.keys.get(id); ok {
-		if _, ok := s.identity.accounts.get(k.Account); ok {
-			return k, nil
-		}
-	}
-	return store.Key{}, thermocline.Errorf(thermocline.KindNotFound, "There is no access key %s.", id)
-}
-
-// Keys implements store.Accounts.
-func (s *Store) Keys(ctx context.Context, account string) ([]store.Key, error) {
-	if err := s.Ready(ctx); err != nil {
-		return nil, err
-	}
-	if _, ok := s.identity.accounts.get(account); !ok {
-		return nil, noAccount(account)
-	}
-	c := s.identity.keys
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	var ks []store.Key
-	for id := range c.slots {
-		if k, ok := c.at(id); ok && k.Account == account {
-			k.Secret = ""
-			ks = append(ks, k)
-		}
-	}
-	slices.SortFunc(ks, func(a, b store.Key) int {
-		if n := a.Created.Compare(b.Created); n != 0 {
-			return n
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
-	return ks, nil
 }
 
 func noAccount(id string) error {

@@ -129,7 +129,11 @@ func (s *Store) DeleteLogs(ctx context.Context, account, function string) error 
 	if len(account) > maxToken || len(function) > maxToken {
 		return nil
 	}
-	return wrap(s.logs.Purge(ctx, jetstream.WithPurgeSubject(logSubjectOf(account, function))))
+	subject := logSubjectOf(account, function)
+	if function == "" {
+		subject = logSubject + join(account) + ".*"
+	}
+	return wrap(s.logs.Purge(ctx, jetstream.WithPurgeSubject(subject)))
 }
 
 var _ store.Logs = (*Store)(nil)

@@ -26,6 +26,35 @@ func (m *Memory) CreateAccount(_ context.Context, a store.Account) error {
 	return nil
 }
 
+// Account implements store.Accounts.
+func (m *Memory) Account(_ context.Context, id string) (store.Account, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, ok := m.accounts[id]
+	if !ok {
+		return store.Account{}, noAccount(id)
+	}
+	return a, nil
+}
+
+// UpdateAccount implements store.Accounts. change must not call the store.
+func (m *Memory) UpdateAccount(_ context.Context, id string, change func(a *store.Account) error) (store.Account, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, ok := m.accounts[id]
+	if !ok {
+		return store.Account{}, noAccount(id)
+	}
+	if err := change(&a); err != nil {
+		return store.Account{}, err
+	}
+	if a.ID != id {
+		return store.Account{}, thermocline.Errorf(thermocline.KindInternal, "An update may not rename %s.", id)
+	}
+	m.accounts[id] = a
+	return a, nil
+}
+
 // Accounts implements store.Accounts.
 func (m *Memory) Accounts(context.Context) ([]store.Account, error) {
 	m.mu.Lock()
@@ -59,15 +88,58 @@ func (m *Memory) PutKey(_ context.Context, k store.Key) error {
 	return nil
 }
 
+// CreateKey implements store.Accounts.
+func (m *Memory) CreateKey(ctx context.Context, k store.Key) error {
+	m.mu.Lock()
+	_, taken := m.keys[k.ID]
+	closing := m.accounts[k.Account].Closing != ""
+	m.mu.Unlock()
+	switch {
+	case taken:
+		return thermocline.Errorf(thermocline.KindConflict, "The access key %s exists already.", k.ID)
+	case closing:
+		return thermocline.Errorf(thermocline.KindConflict, "The account %s is being deleted.", k.Account)
+	}
+	return m.PutKey(ctx, k)
+}
+
+// RevokeKey implements store.Accounts.
+func (m *Memory) RevokeKey(_ context.Context, account, id string) (store.Key, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k, ok := m.keys[id]
+	if !ok || k.Account != account {
+		return store.Key{}, noKey(id)
+	}
+	k.Revoked, k.Secret = true, ""
+	m.keys[id] = k
+	return k, nil
+}
+
+// DeleteKey implements store.Accounts.
+func (m *Memory) DeleteKey(_ context.Context, account, id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if k, ok := m.keys[id]; !ok || k.Account != account {
+		return noKey(id)
+	}
+	delete(m.keys, id)
+	return nil
+}
+
 // Key implements store.Accounts.
 func (m *Memory) Key(_ context.Context, id string) (store.Key, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k, ok := m.keys[id]
-	if !ok {
-		return store.Key{}, thermocline.Errorf(thermocline.KindNotFound, "There is no access key %s.", id)
+	if !ok || m.accounts[k.Account].Closing != "" {
+		return store.Key{}, noKey(id)
 	}
 	return k, nil
+}
+
+func noKey(id string) error {
+	return thermocline.Errorf(thermocline.KindNotFound, "There is no access key %s.", id)
 }
 
 // Keys implements store.Accounts.
@@ -145,7 +217,9 @@ func (m *Memory) Read(ctx context.Context, q store.LogQuery, each func(thermocli
 func (m *Memory) DeleteLogs(_ context.Context, account, function string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.logs, [2]string{account, function})
+	maps.DeleteFunc(m.logs, func(at [2]string, _ []thermocline.LogLine) bool {
+		return at[0] == account && (function == "" || at[1] == function)
+	})
 	return nil
 }
 

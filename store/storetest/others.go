@@ -147,6 +147,106 @@ func testKeys(t *testing.T, s store.Store) {
 	want(t, s.PutKey(ctx, store.Key{Account: account}), thermocline.KindInvalidParameter)
 }
 
+func testUpdateAccount(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	_, err := s.Account(ctx, account)
+	want(t, err, thermocline.KindNotFound)
+	_, err = s.UpdateAccount(ctx, account, func(*store.Account) error { return nil })
+	want(t, err, thermocline.KindNotFound)
+	a := store.Account{ID: account, Name: "first", Created: created, Operator: true, Concurrency: 7}
+	ok(t, s.CreateAccount(ctx, a))
+	got, err := s.Account(ctx, account)
+	ok(t, err)
+	same(t, "account", got, a)
+
+	refusal := errors.New("no")
+	_, err = s.UpdateAccount(ctx, account, func(a *store.Account) error { a.Name = "unseen"; return refusal })
+	if !errors.Is(err, refusal) {
+		t.Fatalf("the error of change came back as %v", err)
+	}
+	_, err = s.UpdateAccount(ctx, account, func(a *store.Account) error { a.ID = "000000000001"; return nil })
+	want(t, err, thermocline.KindInternal)
+	const writers, each = 8, 5
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range each {
+				if _, err := s.UpdateAccount(ctx, account, func(a *store.Account) error { a.Concurrency++; return nil }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	a.Concurrency += writers * each
+	got, err = s.Account(ctx, account)
+	ok(t, err)
+	same(t, "updated", got, a)
+}
+
+func testKeyLife(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	k := store.Key{ID: "AKIA1", Secret: "geheim", Account: account, Scope: store.ScopeAdmin, Created: created}
+	want(t, s.CreateKey(ctx, k), thermocline.KindNotFound) // no such account
+	for _, a := range []string{account, "000000000001"} {
+		ok(t, s.CreateAccount(ctx, store.Account{ID: a}))
+	}
+	ok(t, s.CreateKey(ctx, k))
+	want(t, s.CreateKey(ctx, k), thermocline.KindConflict)
+	other := k
+	other.Account = "000000000001"
+	want(t, s.CreateKey(ctx, other), thermocline.KindConflict)
+	got, err := s.Key(ctx, k.ID)
+	ok(t, err)
+	same(t, "the key", got, k)
+
+	for _, id := range []string{"", "AKIA2"} {
+		_, err = s.RevokeKey(ctx, account, id)
+		want(t, err, thermocline.KindNotFound)
+		want(t, s.DeleteKey(ctx, account, id), thermocline.KindNotFound)
+	}
+	_, err = s.RevokeKey(ctx, "000000000001", k.ID) // another account's
+	want(t, err, thermocline.KindNotFound)
+	want(t, s.DeleteKey(ctx, "000000000001", k.ID), thermocline.KindNotFound)
+	k.Revoked, k.Secret = true, ""
+	for range 2 {
+		got, err = s.RevokeKey(ctx, account, k.ID)
+		ok(t, err)
+		same(t, "revoked", got, k)
+	}
+	got, err = s.Key(ctx, k.ID)
+	ok(t, err)
+	same(t, "revoked", got, k)
+	ok(t, s.DeleteKey(ctx, account, k.ID))
+	_, err = s.Key(ctx, k.ID)
+	want(t, err, thermocline.KindNotFound)
+	ok(t, s.CreateKey(ctx, other))
+}
+
+func testClosing(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	ok(t, s.CreateAccount(ctx, store.Account{ID: account}))
+	k := store.Key{ID: "AKIA1", Secret: "geheim", Account: account, Scope: store.ScopeAdmin, Created: created}
+	ok(t, s.CreateKey(ctx, k))
+	closing := func(c store.Closing) {
+		_, err := s.UpdateAccount(ctx, account, func(a *store.Account) error { a.Closing = c; return nil })
+		ok(t, err)
+	}
+	closing(store.ClosingWithFunctions)
+	_, err := s.Key(ctx, k.ID)
+	want(t, err, thermocline.KindNotFound)
+	next := k
+	next.ID = "AKIA2"
+	want(t, s.CreateKey(ctx, next), thermocline.KindConflict)
+	closing("")
+	got, err := s.Key(ctx, k.ID)
+	ok(t, err)
+	same(t, "the key of an account that stays", got, k)
+	closing(store.ClosingEmpty)
+	ok(t, s.DeleteAccount(ctx, account))
+	want(t, s.DeleteAccount(ctx, account), thermocline.KindNotFound)
+}
+
 func testDeleteAccount(t *testing.T, s store.Store) {
 	ctx := t.Context()
 	for _, a := range []string{account, "000000000001"} {
@@ -218,6 +318,16 @@ func testLogs(t *testing.T, s store.Store) {
 	same(t, "after deletion", read(t, s, store.LogQuery{Function: "f"}), []thermocline.LogLine{})
 	if n := len(read(t, s, store.LogQuery{Function: "g.x"})); n != 20 {
 		t.Errorf("g.x has %d lines after the other's were deleted", n)
+	}
+	ok(t, s.Append(ctx, lines("f", time.Now().UTC(), 1)))
+	ok(t, s.Append(ctx, lines("g", time.Now().UTC(), 1)))
+	ok(t, s.DeleteLogs(ctx, "000000000001", ""))
+	if n := len(read(t, s, store.LogQuery{Function: "g"})); n == 0 {
+		t.Error("another account's lines went")
+	}
+	ok(t, s.DeleteLogs(ctx, account, ""))
+	for _, name := range []string{"f", "g"} {
+		same(t, "the lines of all functions", read(t, s, store.LogQuery{Function: name}), []thermocline.LogLine(nil))
 	}
 }
 
