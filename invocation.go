@@ -43,6 +43,10 @@ type Invocation struct {
 	// Attempt counts the runs of an event, from 1. A crash of the platform is
 	// not an attempt.
 	Attempt int
+
+	// Program is the code of a run, which has no function; nil for every other
+	// invocation. Function is then Program.Function's. Never an event.
+	Program *Program
 }
 
 // StartKind tells how an invocation found its sandbox.
@@ -63,7 +67,11 @@ type Result struct {
 	FunctionError   string // "" or "Unhandled"
 	ExecutedVersion string
 	LogTail         []byte // the last 4 KB of the log, when asked for
-	Report          Report
+	// Output is what a program wrote, and OutputDropped how many bytes more
+	// there were; for programs only, whose log is not stored.
+	Output        []byte
+	OutputDropped int64
+	Report        Report
 }
 
 // Report is what the REPORT log line says.
@@ -72,6 +80,7 @@ type Report struct {
 	Duration    time.Duration
 	Billed      time.Duration
 	Init        time.Duration // 0 when nothing was initialised
+	Setup       time.Duration // until the sandbox was bound or started; 0 when it was warm
 	MemoryMB    int
 	MaxMemoryMB int
 	Status      string // "" or "timeout", "error"

@@ -41,7 +41,7 @@ type Client interface {
 	// when nobody accepted by inv.StartBy (it was not started and will not be);
 	// KindPossiblyStarted when it was accepted and its manager was lost. When
 	// ctx ends Invoke returns ctx's error and frees what it holds; the function
-	// still finishes.
+	// still finishes, but a program (inv.Program) is ended.
 	Invoke(ctx context.Context, r Route, inv *thermocline.Invocation) (*thermocline.Result, error)
 
 	// Enqueue stores an event durably and returns only when it is on disk. The
@@ -75,7 +75,8 @@ type Handler interface {
 	// returns that error. For events accepted tells only that room was found.
 	//
 	// It returns after the log lines and the outcome are stored. ctx is not
-	// ended by the client's going away, only by shutdown's deadline.
+	// ended by the client's going away, only by shutdown's deadline; that of a
+	// program is ended by both.
 	Handle(ctx context.Context, inv *thermocline.Invocation, accepted func() error) (*thermocline.Result, error)
 }
 

@@ -134,6 +134,9 @@ func (c *Client) Enqueue(ctx context.Context, r dispatch.Route, inv *thermocline
 	if err := c.check(r, inv); err != nil {
 		return err
 	}
+	if inv.Program != nil {
+		return thermocline.Errorf(thermocline.KindInternal, "a program is no event")
+	}
 	if n := c.link.opts.EventMaxPayload; len(inv.Payload) > n {
 		return thermocline.Errorf(thermocline.KindRequestTooLarge, "%d byte payload is too large for the Event invocation type (limit %d bytes)", len(inv.Payload), n)
 	}
@@ -199,6 +202,8 @@ func (c *Client) check(r dispatch.Route, inv *thermocline.Invocation) error {
 		return thermocline.Errorf(thermocline.KindInternal, "partition %d is out of range", r.Partition)
 	case len(inv.ClientContext)+len(inv.ARN)+len(inv.TraceID)+len(inv.Function.Name)+len(inv.Function.Version)+len(inv.Function.Account) > maxHeader/2:
 		return thermocline.Errorf(thermocline.KindInvalidParameter, "client context, trace id and name are too long")
+	case inv.Program != nil && len(inv.Payload)+len(inv.Program.Code) > thermocline.MaxPayload:
+		return thermocline.Errorf(thermocline.KindRequestTooLarge, "The code, %d bytes as a zip, and the payload of %d bytes are more than %d bytes together", len(inv.Program.Code), len(inv.Payload), thermocline.MaxPayload)
 	case len(inv.Payload) > thermocline.MaxPayload:
 		return thermocline.Errorf(thermocline.KindRequestTooLarge, "%d byte payload is too large for the RequestResponse invocation type (limit %d bytes)", len(inv.Payload), thermocline.MaxPayload)
 	}

@@ -21,13 +21,17 @@ var (
 // take starts the handling of one synchronous request, from the manager's own
 // subject or pulled from a partition. It does not wait.
 func (v *service) take(m *nats.Msg, pulled bool) {
+	if id := cancelled(m.Data); id != "" {
+		v.programs.cancel(id)
+		return
+	}
 	q, err := decodeRequest(m.Data)
 	if err != nil || q.reply == "" {
 		v.link.opts.Logger.Error("malformed request thrown away", "manager", v.id, "bytes", len(m.Data))
 		v.discard(m, pulled)
 		return
 	}
-	size := int64(len(q.inv.Payload)+q.parked) + v.link.opts.ResultReserve
+	size := int64(q.size()+q.parked) + v.link.opts.ResultReserve
 	if v.stopping.Load() || !v.room.take(size) {
 		// In this order: who hears of the refusal may rely on it that the
 		// queue no longer holds the request.
@@ -51,8 +55,7 @@ func (v *service) fetchPayload(q *request) bool {
 	ctx, cancel := context.WithDeadline(v.handling, q.inv.StartBy)
 	defer cancel()
 	payload, err := v.link.fetch(ctx, v.mux, q.reply, q.parked)
-	q.inv.Payload = payload
-	return err == nil
+	return err == nil && q.unbundle(payload) == nil
 }
 
 // discard takes a message out of its queue for good.
@@ -66,7 +69,9 @@ func (v *service) discard(m *nats.Msg, pulled bool) {
 func (v *service) handle(q *request, m *nats.Msg, pulled bool) {
 	var mu sync.Mutex
 	called, accepted := false, false
-	res, err := v.h.Handle(v.handling, &q.inv, func() error {
+	ctx, done := v.programs.begin(v.handling, &q.inv)
+	defer done()
+	res, err := v.h.Handle(ctx, &q.inv, func() error {
 		mu.Lock()
 		defer mu.Unlock()
 		if called {
@@ -152,8 +157,8 @@ func (v *service) answer(q *request, a *answer) {
 		}
 	}
 	var err error
-	switch size := len(resultPayload(a.result)); {
-	case size > thermocline.MaxResult:
+	switch size := resultSize(a.result); {
+	case len(resultPayload(a.result)) > thermocline.MaxResult || size > maxParked:
 		v.answer(q, &answer{kind: frameError, accepted: true, err: thermocline.Errorf(thermocline.KindInternal, "the result of %d bytes is too large", size)})
 		return
 	case size > inlineLimit:
@@ -168,7 +173,7 @@ func (v *service) answer(q *request, a *answer) {
 }
 
 func (v *service) send(q *request, reply string, a *answer) error {
-	return withFrame(len(resultPayload(a.result))-a.parked, func(b []byte) []byte { return appendAnswer(b, a) }, func(b []byte) error {
+	return withFrame(resultSize(a.result)-a.parked, func(b []byte) []byte { return appendAnswer(b, a) }, func(b []byte) error {
 		return v.link.nc.PublishMsg(&nats.Msg{Subject: q.reply, Reply: reply, Data: b})
 	})
 }
@@ -187,7 +192,7 @@ func (v *service) park(q *request, a *answer) error {
 	select {
 	case m := <-s:
 		if isFetch(m) {
-			return v.link.deliver(m.Reply, a.result.Payload)
+			return v.link.deliver(m.Reply, resultBundle(a.result))
 		}
 		return nil // the client is gone, or no longer waits
 	case <-v.handling.Done():

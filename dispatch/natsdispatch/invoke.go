@@ -24,7 +24,8 @@ func (c *Client) Invoke(ctx context.Context, r dispatch.Route, inv *thermocline.
 	if err := c.check(r, inv); err != nil {
 		return nil, err
 	}
-	size := int64(len(inv.Payload)) + c.link.opts.ResultReserve
+	payload := bundled(inv)
+	size := int64(len(payload)) + c.link.opts.ResultReserve
 	if !c.room.take(size) {
 		return nil, throttled()
 	}
@@ -33,13 +34,14 @@ func (c *Client) Invoke(ctx context.Context, r dispatch.Route, inv *thermocline.
 		return nil, err
 	}
 	call := c.newCall(r, inv)
+	call.payload = payload
 	for {
 		next, last, err := call.next(ctx)
 		if err != nil {
 			return nil, err
 		}
 		o := c.attempt(ctx, call, next, last)
-		if extra := int64(len(resultPayload(o.result))) - c.link.opts.ResultReserve; extra > 0 {
+		if extra := int64(resultSize(o.result)) - c.link.opts.ResultReserve; extra > 0 {
 			c.room.grow(extra)
 			size += extra
 		}
@@ -56,6 +58,14 @@ func resultPayload(r *thermocline.Result) []byte {
 	return r.Payload
 }
 
+// resultSize is the length of a result's payload and output.
+func resultSize(r *thermocline.Result) int {
+	if r == nil {
+		return 0
+	}
+	return len(r.Payload) + len(r.Output)
+}
+
 // choice is where one try goes: a manager, or "" for the partition's queue.
 type choice struct{ manager string }
 
@@ -64,6 +74,7 @@ type call struct {
 	c       *Client
 	route   dispatch.Route
 	inv     thermocline.Invocation
+	payload []byte // what travels as its payload
 	startBy time.Time
 	choices []choice
 	tried   []string // incarnations that have answered, or had their time
@@ -191,6 +202,7 @@ type outcome struct {
 	manager string // who answered
 	tried   string // the incarnation that answered, or should have
 	parked  int    // bytes of the result's payload that the manager keeps
+	output  int    // of these, the last are a program's output
 	keeper  string // and the subject to fetch them
 	// again says that it was not started and another choice may be tried. err
 	// is then KindRefused for want of room, KindExpired when nobody accepted
@@ -210,7 +222,7 @@ func (c *Client) attempt(ctx context.Context, k *call, to choice, last bool) out
 	if soon := now.Add(c.link.opts.StartWithin); !last && soon.Before(deadline) {
 		deadline = soon
 	}
-	t := &try{c: c, done: make(chan outcome, 1), payload: k.inv.Payload, fetches: make(chan string, 1)}
+	t := &try{c: c, done: make(chan outcome, 1), payload: k.payload, fetches: make(chan string, 1)}
 	changed := c.roster.change()
 	if t.target = to.manager; t.target == "" {
 		t.fleet, t.partition = k.route.Fleet, k.route.Partition
@@ -220,7 +232,7 @@ func (c *Client) attempt(ctx context.Context, k *call, to choice, last bool) out
 	tok, reply := c.mux.open(t)
 	defer c.mux.close(tok)
 	q := request{inv: k.inv, reply: reply}
-	if n := len(q.inv.Payload); n > inlineLimit {
+	if n := len(k.payload); n > inlineLimit {
 		q.parked = n
 	}
 	q.inv.StartBy = deadline
@@ -230,7 +242,7 @@ func (c *Client) attempt(ctx context.Context, k *call, to choice, last bool) out
 	} else {
 		msg.Subject = c.link.names.direct(to.manager)
 	}
-	err := withFrame(len(q.inv.Payload)-q.parked, func(b []byte) []byte { return appendRequest(b, &q) }, func(b []byte) error {
+	err := withFrame(len(k.payload)-q.parked, func(b []byte) []byte { return appendRequest(b, &q) }, func(b []byte) error {
 		msg.Data = b
 		return c.link.nc.PublishMsg(msg)
 	})
@@ -238,6 +250,9 @@ func (c *Client) attempt(ctx context.Context, k *call, to choice, last bool) out
 		return outcome{again: true, err: thermocline.WithCause(thermocline.KindUnavailable, err, "the invocation could not be sent; it was not started")}
 	}
 	o := t.wait(ctx, deadline.Sub(now), changed)
+	if ctx.Err() != nil && k.inv.Program != nil {
+		t.cancel(k.inv.RequestID)
+	}
 	if to.manager == "" {
 		c.unqueue(ctx, t, o)
 	}
@@ -276,7 +291,7 @@ func (c *Client) collect(ctx context.Context, o outcome) outcome {
 	if err != nil {
 		return outcome{err: thermocline.WithCause(thermocline.KindPossiblyStarted, err, "the result of the invocation was lost")}
 	}
-	o.result.Payload = payload
+	splitOutput(o.result, payload, o.output) // as long as was announced
 	return o
 }
 
@@ -382,6 +397,17 @@ func (t *try) giveUp() bool {
 	return true
 }
 
+// cancel asks the manager that has the grant to end the program. When the word
+// is lost the program's timeout ends it.
+func (t *try) cancel(requestID string) {
+	t.mu.Lock()
+	manager := t.manager
+	t.mu.Unlock()
+	if manager != "" {
+		_ = t.c.link.nc.Publish(t.c.link.names.direct(manager), cancelFrame(requestID))
+	}
+}
+
 func (t *try) isOver() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -471,7 +497,7 @@ func (t *try) receive(m *nats.Msg) {
 		}
 		t.finish(outcome{again: true, err: err, manager: a.load.manager, tried: a.load.incarnation})
 	case frameResult:
-		t.finish(outcome{result: a.result, manager: a.load.manager, parked: a.parked, keeper: m.Reply})
+		t.finish(outcome{result: a.result, manager: a.load.manager, parked: a.parked, output: a.output, keeper: m.Reply})
 	case frameError:
 		t.finish(outcome{again: !a.accepted && mayTryAgain(a.err.Kind), err: a.err, manager: a.load.manager, tried: a.load.incarnation})
 	}

@@ -44,6 +44,7 @@ type service struct {
 	handlers    sync.WaitGroup // Handle calls with what follows them
 	handling    context.Context
 	lease       lease
+	programs    programs
 }
 
 // Serve implements dispatch.Server.

@@ -3,6 +3,8 @@ package natsdispatch
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"thermocline"
@@ -36,6 +38,7 @@ const (
 	frameGrant   frameKind = 'G' // client → manager: start
 	frameDeny    frameKind = 'D' // client → manager: do not; the result is not wanted
 	frameFetch   frameKind = 'F' // either way: send me the payload that you keep
+	frameCancel  frameKind = 'C' // client → manager: end the program that you run
 	frameRefused frameKind = 'R' // manager → client: not started, never will be
 	frameResult  frameKind = 'S' // manager → client: it ran
 	frameError   frameKind = 'X' // manager → client: the platform failed
@@ -51,6 +54,9 @@ type request struct {
 	// parked is the size of the payload when it does not come along but is
 	// kept by the client; 0: it is here.
 	parked int
+	// code is how many bytes at the payload's end are the program's code, while
+	// they are not taken out of it.
+	code int
 	// notBefore is when the next attempt of an event may run; zero: now.
 	notBefore time.Time
 }
@@ -75,6 +81,9 @@ type answer struct {
 	// parked is the size of the result's payload when the manager keeps it; 0:
 	// it is here.
 	parked int
+	// output is how many bytes at the payload's end are a program's output,
+	// while they are not taken out of it.
+	output int
 }
 
 // appendFrame puts header and payload together. body appends the fields.
@@ -91,9 +100,9 @@ func appendFrame(b []byte, kind frameKind, payload []byte, body func([]byte) []b
 }
 
 func appendRequest(b []byte, r *request) []byte {
-	payload := r.inv.Payload
-	if r.parked > 0 {
-		payload = nil
+	var payload []byte
+	if r.parked == 0 {
+		payload = bundled(&r.inv)
 	}
 	return appendFrame(b, frameRequest, payload, func(b []byte) []byte {
 		v := &r.inv
@@ -113,8 +122,99 @@ func appendRequest(b []byte, r *request) []byte {
 		b = binary.AppendVarint(b, int64(v.Attempt))
 		b = appendString(b, r.reply)
 		b = binary.AppendVarint(b, int64(r.parked))
-		return appendTime(b, r.notBefore)
+		b = appendTime(b, r.notBefore)
+		return appendProgram(b, v.Program)
 	})
+}
+
+// bundled returns what travels as the payload of an invocation: its own, and
+// behind it the code of a program.
+func bundled(v *thermocline.Invocation) []byte {
+	if v.Program == nil || len(v.Program.Code) == 0 {
+		return v.Payload
+	}
+	return slices.Concat(v.Payload, v.Program.Code)
+}
+
+// unbundle takes the code out of the payload that came, which is as long as it
+// was announced.
+func (r *request) unbundle(payload []byte) error {
+	if len(payload) < r.code {
+		return errFrame
+	}
+	n := len(payload) - r.code
+	if r.code > 0 {
+		r.inv.Program.Code = payload[n:]
+	}
+	r.inv.Payload = payload[:n:n]
+	if n == 0 {
+		r.inv.Payload = nil
+	}
+	r.code = 0
+	return nil
+}
+
+// size is the length of the payload and of the code that are here.
+func (r *request) size() int {
+	n := len(r.inv.Payload)
+	if r.inv.Program != nil {
+		n += len(r.inv.Program.Code)
+	}
+	return n
+}
+
+// appendProgram appends what is to be known of a program but its code: first
+// whether there is one.
+func appendProgram(b []byte, p *thermocline.Program) []byte {
+	b = appendBool(b, p != nil)
+	if p == nil {
+		return b
+	}
+	b = appendString(b, p.Runtime)
+	b = appendString(b, p.Handler)
+	b = appendString(b, p.Region)
+	b = binary.AppendVarint(b, int64(p.MemoryMB))
+	b = binary.AppendVarint(b, int64(p.TmpMB))
+	b = binary.AppendVarint(b, int64(p.Timeout))
+	b = binary.AppendVarint(b, int64(len(p.Environment)))
+	for _, name := range slices.Sorted(maps.Keys(p.Environment)) {
+		b = appendString(b, name)
+		b = appendString(b, p.Environment[name])
+	}
+	return binary.AppendVarint(b, int64(len(p.Code)))
+}
+
+// program reads a program and the length of its code.
+func (d *decoder) program() (p *thermocline.Program, code int) {
+	if !d.bool() {
+		return nil, 0
+	}
+	p = &thermocline.Program{
+		Runtime: d.string(), Handler: d.string(), Region: d.string(),
+		MemoryMB: int(d.varint()), TmpMB: int(d.varint()), Timeout: time.Duration(d.varint()),
+	}
+	for n := d.varint(); n > 0 && !d.bad; n-- {
+		if p.Environment == nil {
+			p.Environment = map[string]string{}
+		}
+		name := d.string()
+		p.Environment[name] = d.string()
+	}
+	return p, d.size()
+}
+
+// cancelFrame asks a manager to end a program.
+func cancelFrame(requestID string) []byte {
+	return appendFrame(nil, frameCancel, nil, func(b []byte) []byte { return appendString(b, requestID) })
+}
+
+// cancelled returns the request id of a cancelFrame, "" when m is none.
+func cancelled(m []byte) string {
+	kind, d, _, err := openFrame(m)
+	if err != nil || kind != frameCancel {
+		return ""
+	}
+	return d.string()
 }
 
 // decodeRequest reads a request. Its payload shares m's memory.
@@ -142,17 +242,20 @@ func decodeRequest(m []byte) (*request, error) {
 	r.reply = d.string()
 	r.parked = d.size()
 	r.notBefore = d.time()
+	v.Program, r.code = d.program()
 	if d.bad || v.RequestID == "" || r.parked > 0 && (len(payload) > 0 || r.reply == "") {
 		return nil, errFrame
 	}
-	v.Payload = payload
-	return r, nil
+	if r.parked > 0 {
+		return r, nil
+	}
+	return r, r.unbundle(payload)
 }
 
 func appendAnswer(b []byte, a *answer) []byte {
 	var payload []byte
 	if a.result != nil && a.parked == 0 {
-		payload = a.result.Payload
+		payload = resultBundle(a.result)
 	}
 	return appendFrame(b, a.kind, payload, func(b []byte) []byte {
 		b = appendString(b, a.load.manager)
@@ -179,11 +282,14 @@ func appendResult(b []byte, r *thermocline.Result) []byte {
 	b = appendString(b, r.FunctionError)
 	b = appendString(b, r.ExecutedVersion)
 	b = appendString(b, string(r.LogTail))
+	b = binary.AppendVarint(b, int64(len(r.Output)))
+	b = binary.AppendVarint(b, r.OutputDropped)
 	p := &r.Report
 	b = appendString(b, string(p.Start))
 	b = binary.AppendVarint(b, int64(p.Duration))
 	b = binary.AppendVarint(b, int64(p.Billed))
 	b = binary.AppendVarint(b, int64(p.Init))
+	b = binary.AppendVarint(b, int64(p.Setup))
 	b = binary.AppendVarint(b, int64(p.MemoryMB))
 	b = binary.AppendVarint(b, int64(p.MaxMemoryMB))
 	b = appendString(b, p.Status)
@@ -209,8 +315,10 @@ func decodeAnswer(m []byte) (*answer, error) {
 	case frameAsk:
 	case frameResult:
 		a.parked = d.size()
-		a.result = d.result()
-		a.result.Payload = payload
+		a.result, a.output = d.result()
+		if a.parked == 0 && !a.unbundle(payload) {
+			return nil, errFrame
+		}
 	case frameRefused, frameError:
 		a.err = &thermocline.Error{Kind: thermocline.Kind(d.varint()), Message: d.string(), Reason: d.string()}
 		a.accepted = d.bool()
@@ -223,8 +331,41 @@ func decodeAnswer(m []byte) (*answer, error) {
 	return a, nil
 }
 
-func (d *decoder) result() *thermocline.Result {
-	r := &thermocline.Result{
+// resultBundle is what travels as the payload of a result: its own, and behind
+// it the output of a program.
+func resultBundle(r *thermocline.Result) []byte {
+	if r == nil || len(r.Output) == 0 {
+		return resultPayload(r)
+	}
+	return slices.Concat(r.Payload, r.Output)
+}
+
+// unbundle takes the output out of the payload that came; false when it is not
+// there.
+func (a *answer) unbundle(payload []byte) bool {
+	n := a.output
+	a.output = 0
+	return splitOutput(a.result, payload, n)
+}
+
+func splitOutput(r *thermocline.Result, payload []byte, output int) bool {
+	n := len(payload) - output
+	if n < 0 {
+		return false
+	}
+	r.Payload = payload[:n:n]
+	if output > 0 {
+		r.Output = payload[n:]
+	}
+	if n == 0 {
+		r.Payload = nil
+	}
+	return true
+}
+
+// result reads a result and the length of its output.
+func (d *decoder) result() (r *thermocline.Result, output int) {
+	r = &thermocline.Result{
 		RequestID:       d.string(),
 		FunctionError:   d.string(),
 		ExecutedVersion: d.string(),
@@ -232,11 +373,14 @@ func (d *decoder) result() *thermocline.Result {
 	if tail := d.string(); tail != "" {
 		r.LogTail = []byte(tail)
 	}
+	output = d.size()
+	r.OutputDropped = d.varint()
 	r.Report = thermocline.Report{
 		Start:       thermocline.StartKind(d.string()),
 		Duration:    time.Duration(d.varint()),
 		Billed:      time.Duration(d.varint()),
 		Init:        time.Duration(d.varint()),
+		Setup:       time.Duration(d.varint()),
 		MemoryMB:    int(d.varint()),
 		MaxMemoryMB: int(d.varint()),
 		Status:      d.string(),
@@ -245,7 +389,7 @@ func (d *decoder) result() *thermocline.Result {
 		Instance:    d.string(),
 		Sandbox:     d.string(),
 	}
-	return r
+	return r, output
 }
 
 // openFrame checks the frame and returns its kind, its header and its payload

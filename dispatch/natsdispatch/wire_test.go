@@ -27,6 +27,11 @@ func fill(t *testing.T, v reflect.Value, n *int64) {
 		v.SetBool(true)
 	case reflect.Slice:
 		v.SetBytes(bytes.Repeat([]byte{byte(*n), 0}, 5))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(t, v.Elem(), n)
+	case reflect.Map:
+		v.Set(reflect.ValueOf(map[string]string{"a": "b", "c": ""}))
 	case reflect.Struct:
 		if v.Type() == reflect.TypeFor[time.Time]() {
 			v.Set(reflect.ValueOf(time.Unix(0, 1_700_000_000_000_000_000+*n)))
@@ -52,6 +57,8 @@ func TestRequestRoundTrip(t *testing.T) {
 	}{
 		{"full", full},
 		{"almost empty", request{inv: thermocline.Invocation{RequestID: "r"}}},
+		{"a program without a payload", request{inv: thermocline.Invocation{RequestID: "r", Program: &thermocline.Program{Code: []byte("zip")}}}},
+		{"a parked program", request{inv: thermocline.Invocation{RequestID: "r", Program: &thermocline.Program{}}, reply: "s", parked: 9}},
 		{"parked", request{inv: thermocline.Invocation{RequestID: "r"}, reply: "s", parked: thermocline.MaxPayload}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
