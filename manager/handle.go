@@ -31,6 +31,9 @@ func (m *Manager) Handle(ctx context.Context, inv *thermocline.Invocation, accep
 		m.work.Done()
 	}()
 
+	if inv.Program != nil {
+		return m.runProgram(ctx, inv, accepted)
+	}
 	f, err := m.function(ctx, inv)
 	if err != nil {
 		return nil, err

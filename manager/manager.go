@@ -42,6 +42,7 @@ type Options struct {
 	Functions Functions
 	Code      Code
 	Logs      Logs
+	Programs  Programs // nil: programs are refused
 
 	// InstanceMB is the memory of the instances it acquires; a function that
 	// needs more gets an instance of its size. Default 2,048.

@@ -103,18 +103,24 @@ func (m *Manager) obtain(ctx context.Context, r *reservation, f *thermocline.Fun
 	if err != nil {
 		return nil, err
 	}
-	binding := sandbox.Binding{Function: f, CodeDir: dir, LogStream: logStream(f.Version, r.id, time.Now())}
+	return m.bind(ctx, r, f, sandbox.Binding{Function: f, CodeDir: dir, LogStream: logStream(f.Version, r.id, time.Now())}, release)
+}
+
+// bind starts or specialises the reserved sandbox with the code, which release
+// gives back.
+func (m *Manager) bind(ctx context.Context, r *reservation, f *thermocline.Function, binding sandbox.Binding, release func()) (*held, error) {
 	began := time.Now()
 	m.mu.Lock()
 	h := m.held[r.id]
 	m.mu.Unlock()
 	if h == nil { // its instance died meanwhile
 		release()
-		return nil, thermocline.Errorf(thermocline.KindUnavailable, "The instance was lost before the function started.")
+		return nil, errLost()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.release = release
+	var err error
 	if r.start == thermocline.StartPooled {
 		err = m.specialise(ctx, h, binding)
 	} else {
@@ -130,6 +136,10 @@ func (m *Manager) obtain(ctx context.Context, r *reservation, f *thermocline.Fun
 	m.mu.Unlock()
 	m.wasCold()
 	return h, nil
+}
+
+func errLost() error {
+	return thermocline.Errorf(thermocline.KindUnavailable, "The instance was lost before the function started.")
 }
 
 func (m *Manager) specialise(ctx context.Context, h *held, b sandbox.Binding) error {
