@@ -26,6 +26,10 @@ type node struct {
 	frozen   atomic.Int64 // Freeze calls
 	started  atomic.Int64
 	startErr error
+	initTime time.Duration
+
+	initialised atomic.Int64 // Initialise calls
+	early       atomic.Int64 // sandboxes frozen before Initialise had returned
 }
 
 func newNode(memoryMB int) *node {
@@ -115,14 +119,32 @@ type box struct {
 	spec    sandbox.Spec
 	binding sandbox.Binding
 	busy    atomic.Bool
-	ice     atomic.Bool
-	once    sync.Once
-	closed  chan struct{}
+
+	initialised atomic.Bool // Initialise has returned
+	ice         atomic.Bool
+	once        sync.Once
+	closed      chan struct{}
 }
 
 func (b *box) ID() string             { return b.spec.ID }
 func (b *box) Alive() bool            { return true }
 func (b *box) Memory() (int64, error) { return 1 << 20, nil }
+
+// Initialise takes the node's initTime.
+func (b *box) Initialise(ctx context.Context) error {
+	b.slice.node.initialised.Add(1)
+	t := time.NewTimer(b.slice.node.initTime)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		b.initialised.Store(true)
+		return nil
+	case <-b.closed:
+		return fmt.Errorf("closed")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 func (b *box) Specialise(_ context.Context, bind sandbox.Binding) error {
 	if b.binding.Function != nil {

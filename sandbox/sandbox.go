@@ -101,8 +101,8 @@ const (
 
 // Sandbox is one function's environment.
 //
-// Methods may be called from any goroutine, but Specialise, Invoke, Freeze and
-// Thaw must not overlap each other. Close may come at any time, from anywhere,
+// Methods may be called from any goroutine, but Specialise, Initialise, Invoke,
+// Freeze and Thaw must not overlap each other. Close may come at any time, from anywhere,
 // more than once; it ends whatever runs.
 type Sandbox interface {
 	ID() string
@@ -112,6 +112,13 @@ type Sandbox interface {
 	// Invoke waits for it. An error leaves a sandbox that is good for nothing
 	// but Close. A second call is an error.
 	Specialise(ctx context.Context, b Binding) error
+
+	// Initialise waits until the initialisation of a bound sandbox has ended,
+	// in whatever way, or its time limit is over: for one that is made ready
+	// before anybody calls it. The next Invoke tells how it went, and whatever
+	// went wrong it mends or reports. Output meanwhile belongs to no request.
+	// The error is ctx's, or the platform's.
+	Initialise(ctx context.Context) error
 
 	// Invoke runs one invocation and returns when it has ended. It may be
 	// called as soon as the sandbox is bound. All output written before the

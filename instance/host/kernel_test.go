@@ -87,6 +87,7 @@ type processBox struct {
 }
 
 func (p *processBox) ID() string                                        { return p.id }
+func (p *processBox) Initialise(context.Context) error                  { return nil }
 func (p *processBox) Specialise(context.Context, sandbox.Binding) error { return nil }
 func (p *processBox) Freeze(context.Context) error                      { return nil }
 func (p *processBox) Thaw(context.Context) error                        { return nil }

@@ -41,6 +41,33 @@ func (b *box) Invoke(ctx context.Context, inv sandbox.Invocation) (sandbox.Outco
 	return out, nil
 }
 
+// Initialise implements sandbox.Sandbox.
+func (b *box) Initialise(ctx context.Context) error {
+	ctx, leave, err := b.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if b.binding == nil {
+		return errUnbound
+	}
+	if err := b.thaw(ctx); err != nil {
+		return err
+	}
+	p := b.process()
+	if p == nil || p.ended() {
+		return nil // Invoke starts it, and says why it went
+	}
+	inner, cancel := p.during(ctx)
+	defer cancel()
+	inner, cancel = context.WithDeadline(inner, b.began.Add(b.rt.cfg.InitTimeout))
+	defer cancel()
+	if err := b.api.Initialised(inner); err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
 // attempt is one Invoke.
 type attempt struct {
 	box      *box

@@ -50,6 +50,13 @@ type Fake struct {
 // returns for it.
 func NewFake(code func(*thermocline.Function) Code) *Fake { return &Fake{Code: code} }
 
+func (f *Fake) initLimit() time.Duration {
+	if f.InitTimeout == 0 {
+		return 10 * time.Second
+	}
+	return f.InitTimeout
+}
+
 // Open returns the ids of the sandboxes that are not closed.
 func (f *Fake) Open() []string {
 	f.mu.Lock()
@@ -164,7 +171,7 @@ func (s *fakeSandbox) enter() error {
 // boot starts a process.
 func (s *fakeSandbox) boot(delay time.Duration) *Process {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &Process{sandbox: s, cancel: cancel, ready: make(chan struct{}), since: time.Now()}
+	p := &Process{sandbox: s, cancel: cancel, ready: make(chan struct{}), since: time.Now(), began: time.Now()}
 	code := s.fake.Code(s.binding.Function)
 	p.wait.Go(func() {
 		defer close(p.ready)

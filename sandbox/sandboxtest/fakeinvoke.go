@@ -43,16 +43,37 @@ func (s *fakeSandbox) Invoke(ctx context.Context, inv sandbox.Invocation) (sandb
 	return out, err
 }
 
+// Initialise implements sandbox.Sandbox.
+func (s *fakeSandbox) Initialise(ctx context.Context) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.work.Unlock()
+	s.mu.Lock()
+	p, bound, frozen := s.proc, s.binding != nil, s.frozen
+	s.frozen = false
+	if frozen && p != nil {
+		p.clock(true)
+	}
+	s.mu.Unlock()
+	switch {
+	case !bound:
+		return thermocline.Errorf(thermocline.KindInternal, "the sandbox is not bound to a function")
+	case p == nil:
+		return nil
+	}
+	if _, err := s.await(ctx, p, s.fake.initLimit()); err != nil && !errors.Is(err, errTooLong) {
+		return err
+	}
+	return nil
+}
+
 // run waits for initialisation and runs the handler.
 func (s *fakeSandbox) run(ctx context.Context, inv sandbox.Invocation) (sandbox.Outcome, error) {
-	limit := s.fake.InitTimeout
-	if limit == 0 {
-		limit = 10 * time.Second
-	}
 	p := s.process()
 	p.begin(inv.RequestID)
 	left := inv.Timeout
-	_, err := s.await(ctx, p, limit)
+	_, err := s.await(ctx, p, max(s.fake.initLimit()-time.Since(p.began), 1))
 	if errors.Is(err, errTooLong) { // again, under the function's timeout
 		s.end()
 		s.mu.Lock()

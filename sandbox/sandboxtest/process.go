@@ -16,6 +16,7 @@ type Process struct {
 	cancel  context.CancelFunc
 	wait    sync.WaitGroup
 	ready   chan struct{} // closed when initialisation has ended
+	began   time.Time
 
 	// Valid once ready is closed.
 	handler Handler

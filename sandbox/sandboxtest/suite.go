@@ -24,6 +24,7 @@ func Run(t *testing.T, make func(t *testing.T) Factory) {
 		"Errors":            testErrors,
 		"InitError":         testInitError,
 		"InitTimeout":       testInitTimeout,
+		"Initialise":        testInitialise,
 		"Timeout":           testTimeout,
 		"Exit":              testExit,
 		"OutOfMemory":       testOutOfMemory,
@@ -102,6 +103,45 @@ func checkEnvironment(t *testing.T, r *rig, fn *thermocline.Function) {
 		if strings.HasPrefix(k, "THERMOCLINE") {
 			t.Errorf("the function sees %s", k)
 		}
+	}
+}
+
+func testInitialise(t *testing.T, f Factory) {
+	r := startUnbound(t, f)
+	if err := r.s.Initialise(t.Context()); err == nil {
+		t.Error("an unbound sandbox initialised")
+	}
+	if err := r.s.Specialise(t.Context(), f.binding(f.Function())); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is nothing to wait for
+		if err := r.s.Initialise(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.s.Freeze(t.Context()); err != nil { // what is ready waits frozen
+		t.Fatal(err)
+	}
+	if n := r.result("count", nil); n != 1.0 {
+		t.Errorf("the first invocation counts %v", n)
+	}
+
+	// One that cannot initialise is no error of the platform, and Invoke tells.
+	fn := f.Function()
+	fn.Handler = "broken.handler"
+	broken := startBound(t, f, fn)
+	if err := broken.s.Initialise(t.Context()); err != nil {
+		t.Errorf("Initialise of broken code: %v", err)
+	}
+	out := broken.run(invocation(t, "echo", do{"value": 1}, 5*time.Second))
+	if out.Failure != sandbox.FailureInit && out.Failure != sandbox.FailureExit {
+		t.Errorf("the failure is %q (%.200s)", out.Failure, out.Payload)
+	}
+	slow := startBound(t, f, fn)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := slow.s.Initialise(ended); err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("Initialise with an ended context: %v", err)
 	}
 }
 
