@@ -24,6 +24,19 @@ const (
 	WrapperVariable = "AWS_LAMBDA_EXEC_WRAPPER"
 )
 
+// MainHandler is the handler of a program for which nobody named one: a file
+// main (or index) that exports a handler, or else is run as a script. It is ""
+// for the provided runtimes, whose programs have no handlers.
+func MainHandler(runtime string) string {
+	switch {
+	case strings.HasPrefix(runtime, "nodejs"):
+		return Dir + "/nodejs/main.handler"
+	case strings.HasPrefix(runtime, "python"):
+		return "thermocline_main.handler"
+	}
+	return ""
+}
+
 // Write puts the bootstraps into dir, which it makes if need be: directories
 // with mode 0755, files with 0644, whatever the umask. Existing files of the
 // same names are replaced. An error is of KindInternal.

@@ -84,6 +84,7 @@ func (l language) start(t *testing.T, s start) *process {
 	if err := bootstrap.Write(runtimeDir); err != nil {
 		t.Fatal(err)
 	}
+	s.handler = strings.Replace(s.handler, bootstrap.Dir, runtimeDir, 1)
 	command := s.command
 	if command == nil {
 		command = bootstrap.Wrap(l.runtime, bootstrap.Command(l.runtime, l.interpreter, 128), s.env)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"thermocline/sandbox"
+	"thermocline/sandbox/bootstrap"
 )
 
 // Where things are inside a sandbox.
@@ -77,7 +78,7 @@ func environment(runtime string, b sandbox.Binding) map[string]string {
 		initType = "on-demand"
 	}
 	maps.Copy(env, map[string]string{
-		"_HANDLER":                       f.Handler,
+		"_HANDLER":                       handlerOf(runtime, b),
 		"AWS_ACCESS_KEY_ID":              "ASIATHERMOCLINE00000",
 		"AWS_SECRET_ACCESS_KEY":          "placeholder",
 		"AWS_SESSION_TOKEN":              "placeholder",
@@ -95,6 +96,15 @@ func environment(runtime string, b sandbox.Binding) map[string]string {
 		}
 	}
 	return env
+}
+
+// handlerOf is what the runtime calls: what the function names, or what runs a
+// program that names nothing.
+func handlerOf(runtime string, b sandbox.Binding) string {
+	if b.Function.Handler == "" {
+		return bootstrap.MainHandler(runtime)
+	}
+	return b.Function.Handler
 }
 
 // settable reports whether a function may set the variable, and whether it is

@@ -131,7 +131,7 @@ func (b *box) Specialise(ctx context.Context, binding sandbox.Binding) error {
 	}
 	b.began = time.Now()
 	return b.api.Specialise(runtimeapi.BindMessage{
-		Env: environment(b.spec.Runtime, binding), Handler: binding.Function.Handler,
+		Env: environment(b.spec.Runtime, binding), Handler: handlerOf(b.spec.Runtime, binding),
 	})
 }
 

@@ -23,6 +23,7 @@ async function run() {
     reader.push(Buffer.from(ANSWER));
     await runtime.invoke(answers[0]);
   }
+  require('./main.cjs').isScript(path.join(stage, 'common.cjs'));
   log.line('INFO', ['%s %j', 'rehearsal', {}]);
   toLog(new RuntimeError('Rehearsal', ''));
   delete process.env._X_AMZN_TRACE_ID;

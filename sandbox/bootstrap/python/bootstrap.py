@@ -26,6 +26,7 @@ def bind(api):
     one.
     """
     runtime.rehearse()
+    import_main()
     status, _, body = api.request("GET", "/thermocline/v1/binding")
     if status != 200:
         raise OSError(f"the Runtime API answered {status} to binding")
@@ -35,6 +36,13 @@ def bind(api):
     os.environ["_HANDLER"] = message["handler"]
     time.tzset()
     importlib.invalidate_caches()
+
+
+def import_main():
+    """Loads what runs programs without a handler, which the path does not show."""
+    sys.path.insert(0, HERE)
+    importlib.import_module("thermocline_main")
+    sys.path.remove(HERE)
 
 
 def main():
@@ -53,6 +61,8 @@ def main():
         if path in sys.path:
             sys.path.remove(path)
         sys.path.insert(0, path)
+    if os.environ.get("_HANDLER") == "thermocline_main.handler":
+        import_main()
     runtime.Runtime(api).run(os.environ.get("_HANDLER", ""))
 
 
