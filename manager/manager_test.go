@@ -214,7 +214,7 @@ func TestNewGeneration(t *testing.T) {
 
 func TestIdleIsFrozenThenClosed(t *testing.T) {
 	n := newNode(4096)
-	bench(t, n, manager.Options{Pool: pool.Config{KeepAlive: time.Minute, InstanceIdle: time.Second}}, func(t *testing.T, m *manager.Manager, s *shelf) {
+	bench(t, n, manager.Options{Pool: pool.Config{Fixed: true, KeepAlive: time.Minute, InstanceIdle: time.Second}}, func(t *testing.T, m *manager.Manager, s *shelf) {
 		s.put(function("f", 128))
 		if _, err := m.Handle(t.Context(), invocation("f", 1), yes); err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"thermocline"
+	"thermocline/manager/autoscale"
 )
 
 type state int
@@ -25,6 +26,7 @@ type box struct {
 	state    state
 	booting  bool // counted in class.booting
 	ahead    bool // made ready without a call, until it is released
+	serving  bool // an invocation has it: counted in function.running
 	memory   int
 	cost     time.Duration // what starting it took
 
@@ -40,14 +42,19 @@ type box struct {
 // sandboxes, and after that until MaxFunctions push it out.
 type function struct {
 	id     thermocline.FunctionID
+	number int       // in the order of their first use
+	need   Need      // the latest
 	idle   list[box] // the most recently used last
 	boxes  int       // bound to it, in any state
-	busy   int       // of these, busy or starting
 	newest int64     // the newest generation seen
 	uses   float64   // invocations since it last had no sandbox
 
-	lastEnd int64      // of an invocation, 0 when another has begun since
-	idles   *histogram // of the times between an end and the next beginning
+	running int     // invocations that have a sandbox
+	levels  []level // of running
+	first   int64   // when it was first used, Unix ns
+	due     int64   // when levels must be looked at, Unix ns; 0: never
+	heap    int     // where it is in Pool.due, -1 when not
+	scale   *autoscale.Function
 
 	sleeping   bool // in Pool.dormant
 	prev, next *function
@@ -102,7 +109,8 @@ func unlink[T any, P linked[T]](l *list[T], x P) {
 func (p *Pool) function(id thermocline.FunctionID) *function {
 	f := p.functions[id]
 	if f == nil {
-		f = &function{id: id}
+		p.numbered++
+		f = &function{id: id, number: p.numbered, heap: -1}
 		p.functions[id] = f
 		return f
 	}
@@ -133,15 +141,44 @@ func (p *Pool) lose(f *function) {
 		unlink(&p.dormant, f)
 		f.sleeping = false
 	}
+	p.due.remove(f)
 	delete(p.functions, f.id)
 }
 
 // bind gives a sandbox that nobody has to a function, for good.
-func (p *Pool) bind(b *box, f *function, gen, now int64) {
-	b.function, b.gen = f, gen
-	p.outdate(f, gen, now)
+func (p *Pool) bind(b *box, f *function, n Need, now int64) {
+	b.function, b.gen, b.ahead = f, n.Generation, n.Ahead
+	p.outdate(f, n.Generation, now)
+	f.need = n
 	f.boxes++
-	f.busy++
+	p.resize(b, n.MemoryMB)
+	if !n.Ahead {
+		p.serve(b, now)
+	}
+}
+
+// serve gives a bound sandbox to an invocation.
+func (p *Pool) serve(b *box, now int64) {
+	b.serving = true
+	b.instance.serving++
+	p.rise(b.function, now)
+}
+
+// served ends that.
+func (p *Pool) served(b *box, now int64) {
+	if b.serving {
+		b.serving = false
+		b.instance.serving--
+		p.fall(b.function, now)
+	}
+}
+
+// resize changes the memory that a sandbox is promised: one of the warming pool
+// has its class's, a bound one its function's.
+func (p *Pool) resize(b *box, mb int) {
+	p.usedMB += mb - b.memory
+	b.instance.used += mb - b.memory
+	b.memory = mb
 }
 
 // retire drops the idle sandboxes of older generations than newest.
@@ -171,15 +208,14 @@ func (p *Pool) wait(b *box, s state, frequency float64) {
 	cost := max(b.cost, 10*time.Millisecond).Seconds()
 	b.priority = p.clock + frequency*cost/float64(max(1, b.memory))
 	p.evictable.push(b)
-	p.expiring.push(b)
+	if s == unbound {
+		p.expiring.push(b)
+	}
 }
 
 // take makes a waiting sandbox busy.
 func (p *Pool) take(b *box) {
 	p.unwait(b)
-	if b.function != nil {
-		b.function.busy++
-	}
 	p.move(b, busy)
 }
 
@@ -218,10 +254,9 @@ func (p *Pool) outdate(f *function, newest, now int64) {
 	for b := f.idle.first; b != nil; b = b.next {
 		if b.gen < newest {
 			p.evictable.remove(b)
-			p.expiring.remove(b)
-			b.priority, b.expires = -1, now
+			b.priority = -1
 			p.evictable.push(b)
-			p.expiring.push(b)
+			p.schedule(f, now)
 		}
 	}
 }
@@ -242,9 +277,7 @@ func (p *Pool) dropKeeping(b *box, now int64) {
 		p.unwait(b)
 	default:
 		p.unboot(b)
-		if b.function != nil {
-			b.function.busy--
-		}
+		p.served(b, now)
 	}
 	if b.function != nil {
 		b.function.boxes--

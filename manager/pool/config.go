@@ -4,20 +4,32 @@ import (
 	"time"
 
 	"thermocline"
+	"thermocline/manager/autoscale"
 )
 
 // Config tunes a pool. The zero value of a field means its default.
 type Config struct {
-	// KeepAlive is how long an idle sandbox waits for its function to be called
-	// again, and one of the warming pool for any. Default 10 minutes.
-	KeepAlive time.Duration
-	// KeepAliveMin and KeepAliveMax bound the keep-alive of functions whose
-	// idle times are known well (see keepAlive). Defaults: KeepAlive, so that
-	// it only ever grows, and 4 hours. A smaller KeepAliveMin saves memory and
-	// costs cold starts: about one in a hundred calls of such a function.
+	// Worth is the price of a cold start: how much memory may wait how long to
+	// save one, in GB·s. Default 300, for which 128 MB may wait for about forty
+	// minutes. It decides how long idle sandboxes are kept (plan.go).
+	Worth float64
+	// Bin is the resolution at which idle times are learned; four hours at the
+	// default of 1 minute, 240 bins in all, are looked ahead.
+	Bin time.Duration
+	// KeepAliveMin and KeepAliveMax bound how long a sandbox is kept after its
+	// use. Defaults: 10 seconds and 4 hours.
 	KeepAliveMin, KeepAliveMax time.Duration
+	// KeepAlive is how long a sandbox of the warming pool waits for anybody,
+	// and, if Fixed is set, every idle one for its function. Default 10 minutes.
+	KeepAlive time.Duration
 	// Fixed keeps every sandbox for KeepAlive, whatever its function does.
 	Fixed bool
+	// Slots is how many invocations an instance may run at once; 0: as many as
+	// its memory holds.
+	Slots int
+	// Staff, when not nil, has a function whose sandboxes did not do get as many
+	// more as its concurrency asks for (see autoscale), before they are called.
+	Staff *autoscale.Config
 	// InstanceIdle is how long an instance without sandboxes is kept. Default 1
 	// minute.
 	InstanceIdle time.Duration
@@ -39,11 +51,17 @@ func (c Config) Defaults() Config {
 	if c.KeepAlive == 0 {
 		c.KeepAlive = 10 * time.Minute
 	}
+	if c.Worth == 0 {
+		c.Worth = 300
+	}
+	if c.Bin == 0 {
+		c.Bin = time.Minute
+	}
 	if c.KeepAliveMin == 0 {
-		c.KeepAliveMin = c.KeepAlive
+		c.KeepAliveMin = 10 * time.Second
 	}
 	if c.KeepAliveMax == 0 {
-		c.KeepAliveMax = max(c.KeepAlive, 4*time.Hour)
+		c.KeepAliveMax = binCount * c.Bin
 	}
 	if c.InstanceIdle == 0 {
 		c.InstanceIdle = time.Minute
@@ -60,6 +78,9 @@ type Need struct {
 	Generation int64 // a sandbox of an older one is never used
 	Runtime    string
 	MemoryMB   int
+	// ClassMB is the memory class of the warming pool in which the function
+	// finds its sandboxes; 0: MemoryMB.
+	ClassMB int
 	// Late says that the function can be bound to a sandbox that runs already.
 	// It cannot when its environment holds what an interpreter reads at start.
 	Late bool
@@ -68,4 +89,12 @@ type Need struct {
 	NoEvict bool
 	// Ahead says that no invocation waits for the sandbox; see Pool.Ahead.
 	Ahead bool
+}
+
+// classMB is the memory of a sandbox of the warming pool for n.
+func (n *Need) classMB() int {
+	if n.ClassMB > 0 {
+		return n.ClassMB
+	}
+	return n.MemoryMB
 }

@@ -14,12 +14,13 @@
 // exceeds that of their instance. Acquire, Release, Expire (per sandbox) and
 // Next are O(log n) in the sandboxes and O(m) in the instances.
 //
-// An idle sandbox is kept for a fixed time, or for as long as the function's
-// own idle times show to be worth it (keepalive.go). When memory runs short
-// the least by Greedy-Dual goes first (Fuerst, Sharma: FaasCache, ASPLOS '21):
-// priority = clock + frequency · cost / size, the clock being the priority of
-// the last one evicted. The warming pool follows the rate of cold starts
-// (refill.go).
+// How long an idle sandbox is kept, and when one is prepared before a predicted
+// call, follows from the idle times of each level of the function's concurrency
+// (level.go) and the price of a cold start in memory and time (plan.go). When
+// memory runs short the least by Greedy-Dual goes first (Fuerst, Sharma:
+// FaasCache, ASPLOS '21): priority = clock + frequency · cost / size, the clock
+// being the priority of the last one evicted. The warming pool follows the rate
+// of cold starts (refill.go), and frequent functions are staffed (staff.go).
 //
 // Its tests check these on random operations against a model.
 package pool

@@ -298,7 +298,7 @@ func TestAgainstModel(t *testing.T) {
 			b := &bystander{
 				t: t, r: rand.New(rand.NewPCG(seed, 11)), now: start,
 				p: pool.New(pool.Config{
-					KeepAlive: 40 * time.Second, KeepAliveMin: 10 * time.Second, MaxFunctions: 5, WarmMB: 512,
+					KeepAlive: 40 * time.Second, Bin: time.Second, Worth: 3, MaxFunctions: 5, WarmMB: 512,
 					Spares: []pool.Spare{{Runtime: "nodejs20.x", MemoryMB: 128, N: 1}},
 				}),
 				boxes: map[string]*modelBox{}, mb: map[string]int{}, newest: map[string]int64{},

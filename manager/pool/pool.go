@@ -37,9 +37,12 @@ type Pool struct {
 	instances map[string]*place
 	order     []*place // by age, so that old instances fill up first
 
-	evictable queue // waiting sandboxes by priority
-	expiring  queue // waiting sandboxes by the end of their keep-alive
+	evictable queue[box]      // waiting sandboxes by priority
+	expiring  queue[box]      // the warming pool by the end of its keep-alive
+	due       queue[function] // functions by when their levels must be looked at
 	dormant   list[function]
+	numbered  int    // functions seen
+	ahead     []Need // what Ahead will return
 
 	clock     float64 // Greedy-Dual's
 	counts    thermocline.SandboxCounts
@@ -55,8 +58,9 @@ func New(c Config) *Pool {
 		functions: map[thermocline.FunctionID]*function{},
 		classes:   map[class]*warming{},
 		instances: map[string]*place{},
-		evictable: queue{slot: byPriority, less: lessPriority},
-		expiring:  queue{slot: byExpiry, less: lessExpiry},
+		evictable: queue[box]{less: lessPriority, place: func(b *box) *int { return &b.heap[byPriority] }},
+		expiring:  queue[box]{less: lessExpiry, place: func(b *box) *int { return &b.heap[byExpiry] }},
+		due:       queue[function]{less: lessDue, place: func(f *function) *int { return &f.heap }},
 	}
 	for _, w := range p.c.Spares {
 		p.class(w.Runtime, w.MemoryMB).floor += max(0, w.N)
@@ -71,21 +75,22 @@ func New(c Config) *Pool {
 func (p *Pool) Acquire(n Need, now time.Time) Decision {
 	ns := now.UnixNano()
 	f := p.function(n.Function)
-	f.arrive(ns)
 	stale := p.retire(f, n.Generation, ns)
 	for b := f.idle.last; b != nil; b = b.prev {
 		// One of a newer generation than the need's waits for a newer need.
-		if b.gen == n.Generation {
+		if b.gen == n.Generation && p.slot(b.instance) {
 			p.take(b)
+			p.serve(b, ns)
 			return Decision{Action: Warm, Sandbox: b.id, Instance: b.instance.id, Evict: stale}
 		}
 	}
 	if n.Late {
-		w := p.class(n.Runtime, n.MemoryMB)
-		if b := w.ready.last; b != nil {
+		w := p.class(n.Runtime, n.classMB())
+		if b := w.ready.last; b != nil && p.slot(b.instance) && b.instance.fits(b, n.MemoryMB) {
 			w.cold(ns)
 			p.take(b)
-			p.bind(b, f, n.Generation, ns)
+			p.bind(b, f, n, ns)
+			p.staff(f, now)
 			return Decision{Action: Specialise, Sandbox: b.id, Instance: b.instance.id, Evict: stale}
 		}
 	}
@@ -100,7 +105,7 @@ func (p *Pool) Acquire(n Need, now time.Time) Decision {
 		return Decision{Action: Refuse, Evict: stale}
 	}
 	if n.Late {
-		p.class(n.Runtime, n.MemoryMB).cold(ns)
+		p.class(n.Runtime, n.classMB()).cold(ns)
 	}
 	p.rest(f)
 	return Decision{Action: Start, Instance: at.id, Evict: stale}
@@ -116,20 +121,24 @@ func (p *Pool) Add(id, instance string, n Need, now time.Time) bool {
 	}
 	b := &box{
 		id: id, instance: at, state: starting, memory: n.MemoryMB,
-		class: p.class(n.Runtime, n.MemoryMB), lastUsed: now.UnixNano(), ahead: n.Ahead,
+		class: p.class(n.Runtime, n.classMB()), lastUsed: now.UnixNano(),
 	}
 	b.heap[byPriority], b.heap[byExpiry] = -1, -1
-	if n.Function == (thermocline.FunctionID{}) {
-		b.booting = true
-		b.class.booting++
-	} else {
-		p.bind(b, p.function(n.Function), n.Generation, now.UnixNano())
-	}
 	p.boxes[id] = b
 	at.used += b.memory
 	at.boxes++
 	p.usedMB += b.memory
 	p.counts.Starting++
+	if n.Function == (thermocline.FunctionID{}) {
+		b.booting = true
+		b.class.booting++
+		return true
+	}
+	f := p.function(n.Function)
+	p.bind(b, f, n, now.UnixNano())
+	if !n.Ahead {
+		p.staff(f, now)
+	}
 	return true
 }
 
@@ -168,18 +177,16 @@ func (p *Pool) Release(id string, newest int64, now time.Time) bool {
 		return true
 	}
 	p.outdate(f, newest, ns)
-	if !b.ahead {
+	if b.serving {
 		f.uses++
-		f.lastEnd = ns
 	}
 	b.ahead = false
+	p.served(b, ns)
 	if b.gen < f.newest {
 		p.drop(b, ns)
 		return false
 	}
-	f.busy--
 	push(&f.idle, b)
-	b.expires = ns + int64(p.keepAlive(f))
 	p.wait(b, idle, f.uses)
 	return true
 }
@@ -192,9 +199,9 @@ func (p *Pool) Unbind(id string, now time.Time) {
 		return
 	}
 	if f := b.function; f != nil {
-		f.busy--
+		p.served(b, now.UnixNano())
 		f.boxes--
-		b.function, b.gen = nil, 0
+		b.function, b.gen, b.ahead = nil, 0, false
 		p.rest(f)
 	}
 	p.Release(id, 0, now)
@@ -240,18 +247,20 @@ func (p *Pool) Forget(id thermocline.FunctionID, now time.Time) []string {
 	// Generations start at the time of creation, in ns: a function that is
 	// created again is newer than now.
 	gone := p.retire(f, max(f.newest+1, now.UnixNano()), now.UnixNano())
-	f.idles, f.lastEnd = nil, 0
 	if f.boxes == 0 {
 		p.lose(f)
 	}
 	return gone
 }
 
-// Expire removes and returns the sandboxes whose keep-alive is over, in the
-// order of its end.
+// Expire removes and returns the sandboxes that are not worth their memory any
+// more.
 func (p *Pool) Expire(now time.Time) []string {
 	ns := now.UnixNano()
 	var gone []string
+	for p.due.len() > 0 && p.due.top().due <= ns {
+		gone = p.expireFunction(p.due.top(), ns, gone)
+	}
 	for p.expiring.len() > 0 && p.expiring.top().expires <= ns {
 		b := p.expiring.top()
 		gone = append(gone, b.id)
@@ -260,11 +269,35 @@ func (p *Pool) Expire(now time.Time) []string {
 	return gone
 }
 
+// expireFunction drops the sandboxes of older generations and those beyond what
+// the levels want, those used least recently first.
+func (p *Pool) expireFunction(f *function, now int64, gone []string) []string {
+	for b := f.idle.first; b != nil; {
+		next := b.next
+		if b.gen < f.newest {
+			gone = append(gone, b.id)
+			p.dropKeeping(b, now)
+		}
+		b = next
+	}
+	want, ahead := p.review(f, now)
+	for b := f.idle.first; b != nil && f.boxes > want; b = f.idle.first {
+		gone = append(gone, b.id)
+		p.dropKeeping(b, now)
+	}
+	p.prepare(f, ahead)
+	p.rest(f)
+	return gone
+}
+
 // Next returns the time of the next thing to expire, zero when there is none.
 func (p *Pool) Next() time.Time {
 	var next int64
 	if p.expiring.len() > 0 {
 		next = p.expiring.top().expires
+	}
+	if p.due.len() > 0 && (next == 0 || p.due.top().due < next) {
+		next = p.due.top().due
 	}
 	for _, at := range p.order {
 		if at.boxes == 0 && !at.removing {
@@ -286,9 +319,28 @@ func (p *Pool) Counts() thermocline.SandboxCounts { return p.counts }
 // idle.
 func (p *Pool) Function(id thermocline.FunctionID) (busy, idle int) {
 	if f := p.functions[id]; f != nil {
-		return f.busy, f.boxes - f.busy
+		return f.boxes - f.idle.n, f.idle.n
 	}
 	return 0, 0
+}
+
+// KeepAlive returns how long the sandbox of a function's next invocation would
+// be kept if the invocation ended now.
+func (p *Pool) KeepAlive(id thermocline.FunctionID, now time.Time) time.Duration {
+	f := p.functions[id]
+	if f == nil {
+		f = &function{}
+	}
+	l := level{}
+	if k := f.running; k < len(f.levels) {
+		l = f.levels[k]
+		if l.since != 0 {
+			l.idled(now.UnixNano(), p.c.Bin)
+		}
+	}
+	l.since = now.UnixNano()
+	p.plan(f, &l)
+	return time.Duration(l.flips[0] - l.since)
 }
 
 // Functions returns the number of functions that something is known of.

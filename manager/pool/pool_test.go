@@ -95,7 +95,7 @@ func TestAcquire(t *testing.T) {
 }
 
 func TestExpiry(t *testing.T) {
-	p := pool.New(pool.Config{KeepAlive: time.Minute, InstanceIdle: time.Second})
+	p := pool.New(pool.Config{Fixed: true, KeepAlive: time.Minute, InstanceIdle: time.Second})
 	p.AddInstance("i", 512, start)
 	idle(t, p, "s", "i", need("a", 128), start)
 	if got, want := p.Next(), start.Add(time.Minute); !got.Equal(want) {

@@ -28,45 +28,59 @@ func lessUsed(a, b *box) bool {
 	return a.id < b.id
 }
 
-// queue is a binary heap whose elements know their place. (container/heap does
-// the same through an interface, at twice the time.)
-type queue struct {
-	boxes []*box
-	slot  int
-	less  func(a, b *box) bool
+func lessDue(a, b *function) bool {
+	if a.due != b.due {
+		return a.due < b.due
+	}
+	return a.number < b.number
 }
 
-func (q *queue) len() int  { return len(q.boxes) }
-func (q *queue) top() *box { return q.boxes[0] }
-
-func (q *queue) push(b *box) {
-	q.boxes = append(q.boxes, b)
-	b.heap[q.slot] = len(q.boxes) - 1
-	q.up(len(q.boxes) - 1)
+// queue is a binary heap whose elements know their place: place returns where
+// an element keeps its index, which is -1 when it is in no heap. (container/heap
+// does the same through an interface, at twice the time.)
+type queue[T any] struct {
+	items []*T
+	less  func(a, b *T) bool
+	place func(*T) *int
 }
 
-func (q *queue) remove(b *box) {
-	i, n := b.heap[q.slot], len(q.boxes)-1
+func (q *queue[T]) len() int { return len(q.items) }
+func (q *queue[T]) top() *T  { return q.items[0] }
+
+func (q *queue[T]) push(x *T) {
+	q.items = append(q.items, x)
+	*q.place(x) = len(q.items) - 1
+	q.up(len(q.items) - 1)
+}
+
+func (q *queue[T]) remove(x *T) {
+	i, n := *q.place(x), len(q.items)-1
 	if i < 0 {
 		return
 	}
-	last := q.boxes[n]
-	q.boxes[n] = nil
-	q.boxes = q.boxes[:n]
-	b.heap[q.slot] = -1
+	last := q.items[n]
+	q.items[n] = nil
+	q.items = q.items[:n]
+	*q.place(x) = -1
 	if i == n {
 		return
 	}
-	q.boxes[i], last.heap[q.slot] = last, i
+	q.items[i] = last
+	*q.place(last) = i
+	q.fix(i)
+}
+
+// fix puts the element at i, whose key has changed, where it belongs.
+func (q *queue[T]) fix(i int) {
 	if !q.down(i) {
 		q.up(i)
 	}
 }
 
-func (q *queue) up(i int) {
+func (q *queue[T]) up(i int) {
 	for i > 0 {
 		parent := (i - 1) / 2
-		if !q.less(q.boxes[i], q.boxes[parent]) {
+		if !q.less(q.items[i], q.items[parent]) {
 			return
 		}
 		q.swap(i, parent)
@@ -74,16 +88,16 @@ func (q *queue) up(i int) {
 	}
 }
 
-func (q *queue) down(i int) (moved bool) {
+func (q *queue[T]) down(i int) (moved bool) {
 	for {
 		child := 2*i + 1
-		if child >= len(q.boxes) {
+		if child >= len(q.items) {
 			return moved
 		}
-		if r := child + 1; r < len(q.boxes) && q.less(q.boxes[r], q.boxes[child]) {
+		if r := child + 1; r < len(q.items) && q.less(q.items[r], q.items[child]) {
 			child = r
 		}
-		if !q.less(q.boxes[child], q.boxes[i]) {
+		if !q.less(q.items[child], q.items[i]) {
 			return moved
 		}
 		q.swap(i, child)
@@ -91,7 +105,7 @@ func (q *queue) down(i int) (moved bool) {
 	}
 }
 
-func (q *queue) swap(i, j int) {
-	q.boxes[i], q.boxes[j] = q.boxes[j], q.boxes[i]
-	q.boxes[i].heap[q.slot], q.boxes[j].heap[q.slot] = i, j
+func (q *queue[T]) swap(i, j int) {
+	q.items[i], q.items[j] = q.items[j], q.items[i]
+	*q.place(q.items[i]), *q.place(q.items[j]) = i, j
 }

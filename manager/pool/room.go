@@ -15,12 +15,19 @@ type place struct {
 	used     int
 	waiting  int // of used, promised to sandboxes that wait
 	boxes    int
+	serving  int   // of boxes, those that an invocation has
 	emptied  int64 // Unix ns
 	removing bool
 	could    int // scratch of makeRoom: MB that evictions would free
 }
 
 func (at *place) free() int { return at.memory - at.used }
+
+// fits says whether b could become one of mb.
+func (at *place) fits(b *box, mb int) bool { return at.free() >= mb-b.memory }
+
+// slot says whether one more invocation may run there.
+func (p *Pool) slot(at *place) bool { return p.c.Slots <= 0 || at.serving < p.c.Slots }
 
 // AddInstance gives the pool an instance to fill. One that it has is left as
 // it is.
@@ -77,7 +84,7 @@ func (p *Pool) DrainInstance(id string, now time.Time) []string {
 	}
 	at.removing = true
 	var waiting []*box
-	for _, b := range p.evictable.boxes {
+	for _, b := range p.evictable.items {
 		if b.instance == at {
 			waiting = append(waiting, b)
 		}
@@ -123,11 +130,11 @@ func (p *Pool) Room(memoryMB int) string {
 	return ""
 }
 
-// room returns the oldest instance with mb to spare: young ones run empty and
-// are given back.
+// room returns the oldest instance with mb and a slot to spare: young ones run
+// empty and are given back.
 func (p *Pool) room(mb int) *place {
 	for _, at := range p.order {
-		if !at.removing && at.free() >= mb {
+		if !at.removing && at.free() >= mb && p.slot(at) {
 			return at
 		}
 	}
@@ -149,7 +156,7 @@ func (p *Pool) makeRoom(mb int, now int64) (*place, []string) {
 		b := p.evictable.top()
 		p.evictable.remove(b)
 		tried = append(tried, b)
-		if b.instance.could += b.memory; b.instance.could >= mb && !b.instance.removing {
+		if b.instance.could += b.memory; b.instance.could >= mb && !b.instance.removing && p.slot(b.instance) {
 			at = b.instance
 		}
 	}
@@ -177,7 +184,7 @@ func (p *Pool) makeRoom(mb int, now int64) (*place, []string) {
 // once.
 func (p *Pool) canMakeRoom(mb int) bool {
 	for _, at := range p.order {
-		if !at.removing && at.free()+at.waiting >= mb {
+		if !at.removing && at.free()+at.waiting >= mb && p.slot(at) {
 			return true
 		}
 	}

@@ -1,0 +1,135 @@
+package pool
+
+import (
+	"math"
+	"time"
+)
+
+// A level that has become idle is worth a sandbox for as long as the cold start
+// that it may save is worth more than the memory that waiting takes. With the
+// survival function S of the level's idle time, the value P of a cold start and
+// the memory m, waiting from t to t+dt is worth P·(S(t)−S(t+dt)) and costs
+// m·S(t)·dt. Preparing a sandbox again before a predicted call has a price too.
+// The best sequence of keeping, letting go and preparing is found backwards
+// (dynamic programming) over bins of the idle time.
+//
+// S is what the level's own idle times show, mixed with a prior. The prior is
+// that calls come at random at an unknown rate with a Gamma distribution of
+// shape a and rate b, for which idle times have the distribution of Lomax (the
+// Gamma–Poisson mixture): S(t) = (1 + t/b)^−a. Each observed idle time counts
+// in it as a quarter of a call, so that patterns (timers) speak for themselves
+// while random callers soon have a rate of their own.
+const (
+	binCount    = 240 // of Config.Bin each: four hours
+	priorShape  = 3
+	priorBins   = 30 // b, in bins
+	priorWeight = 2  // as many idle times as the prior is worth
+	priorGrowth = 0.25
+	// prepareCost is what a preparation costs, as a share of a cold start.
+	prepareCost = 0.05
+	// sureCount idle times that are short on average need no plan: the rate
+	// alone says how long.
+	sureCount = 50
+)
+
+// plan decides when the level stops being wanted, begins again, and stops.
+func (p *Pool) plan(f *function, l *level) {
+	l.flip, l.flips = 0, [maxFlips]int64{}
+	if p.c.Fixed {
+		l.flips[0] = l.since + int64(p.c.KeepAlive)
+		return
+	}
+	gb := float64(max(1, f.need.MemoryMB)) / 1000
+	bin := p.c.Bin.Seconds()
+	if l.n >= sureCount && l.total < l.n*bin/12 {
+		// The hazard of the Gamma–Poisson mixture, (a+n)/(b+t), falls below the
+		// price of memory at this t.
+		keep := p.c.Worth*(priorShape+l.n)/gb - priorBins*bin - l.total
+		l.flips[0] = l.since + int64(p.clamp(keep))
+		return
+	}
+	var s survival
+	s.estimate(l, bin)
+	flips, n := s.best(p.c.Worth, gb*bin)
+	for i := range n {
+		l.flips[i] = l.since + int64(flips[i])*int64(p.c.Bin)
+	}
+	if n > 0 {
+		least := l.since + int64(p.c.KeepAliveMin)
+		l.flips[0] = max(l.flips[0], least)
+		if n > 1 && l.flips[1] <= l.flips[0] {
+			l.flips[0], l.flips[1], l.flips[2] = l.flips[2], 0, 0
+		}
+	}
+	if l.flips[0] == 0 || l.flips[0] > l.since+int64(p.c.KeepAliveMax) {
+		l.flips = [maxFlips]int64{l.since + int64(p.c.KeepAliveMax)}
+	}
+}
+
+func (p *Pool) clamp(seconds float64) time.Duration {
+	if seconds >= p.c.KeepAliveMax.Seconds() {
+		return p.c.KeepAliveMax
+	}
+	return max(p.c.KeepAliveMin, time.Duration(seconds*float64(time.Second)))
+}
+
+// survival is S at the beginning of each bin.
+type survival [binCount + 1]float64
+
+func (s *survival) estimate(l *level, bin float64) {
+	var count [binCount + 2]float64
+	for _, b := range l.last[:l.held] {
+		count[b]++
+	}
+	n := float64(l.held)
+	shape := priorShape + priorGrowth*l.n
+	scale := priorBins + priorGrowth*l.total/bin // in bins
+	left := n
+	for i := range s {
+		prior := math.Exp(-shape * math.Log1p(float64(i)/scale))
+		s[i] = (left + priorWeight*prior) / (n + priorWeight)
+		if i < binCount {
+			// An idle time speaks for the bins beside its own too.
+			here := count[i]/2 + count[i+1]/4
+			if i == 0 {
+				here += count[0] / 4
+			} else {
+				here += count[i-1] / 4
+			}
+			if i+1 == binCount { // beyond the last bin is never
+				here -= count[i+1] / 4
+			}
+			left -= here
+		}
+	}
+}
+
+// best returns the bins at whose beginning a level, wanted at first, stops,
+// begins and stops to be worth a sandbox. worth is in GB·s, cost in GB·s per
+// bin.
+func (s *survival) best(worth, cost float64) (flips [maxFlips]int, n int) {
+	var drop, begin [binCount]bool
+	kept, gone := 0.0, 0.0 // the values of having and of not having one from here on
+	for i := binCount - 1; i >= 0; i-- {
+		stay := worth*(s[i]-s[i+1]) - cost*(s[i]+s[i+1])/2 + kept
+		again := stay - prepareCost*worth*s[i]
+		drop[i], begin[i] = gone >= stay, again > gone
+		kept, gone = max(stay, gone), max(again, gone)
+	}
+	have := true
+	for i := range binCount {
+		if have && drop[i] || !have && begin[i] {
+			flips[n] = i
+			n++
+			have = !have
+			if n == maxFlips {
+				return flips, n
+			}
+		}
+	}
+	if have && n < maxFlips {
+		flips[n] = binCount
+		n++
+	}
+	return flips, n
+}
