@@ -16,7 +16,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # The packages without I/O, whose tests run with the race detector in seconds.
 PURE := ./history/... ./fleet/... ./manager/... ./dispatch/memdispatch/... ./client/...
 
-.PHONY: help build demo test deps check format vet lint tidy race vulnerabilities clean
+.PHONY: help build demo test bench deps check format vet lint tidy race vulnerabilities clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ demo: deps build ## deploy the examples on a temporary server, invoke them, leav
 
 test: deps build ## run all tests
 	CI=$${CI:-} go test -timeout $(TEST_TIMEOUT) $(GOTESTFLAGS) ./...
+
+# BENCH_OUT names a document whose table is replaced (docs/benchmarks.md),
+# BENCH_TIME is the time of one measurement (200ms is a quick look), BENCH_FLAGS
+# are further flags of e2e/bench (-help lists them).
+bench: deps build ## measure beside the bare runtimes and workerd
+	@CGO_ENABLED=0 go run ./e2e/bench $(if $(BENCH_TIME),-time $(BENCH_TIME)) $(if $(BENCH_OUT),-update $(BENCH_OUT)) $(BENCH_FLAGS)
 
 check: format vet lint tidy race vulnerabilities ## format, vet, linters, race tests, tidy, vulnerabilities
 
