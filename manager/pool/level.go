@@ -15,6 +15,9 @@ type level struct {
 	held  uint8 // of last
 	next  uint8 // the place in last to write
 
+	bins    [maxFlips]uint8 // the plan, see survival.best
+	planned float64         // n+1 when it was made, 0: never
+
 	flips [maxFlips]int64 // when it stops or begins to be wanted, 0: never
 	flip  uint8           // of these, how many are past
 }

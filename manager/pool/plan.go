@@ -27,6 +27,9 @@ const (
 	priorGrowth = 0.25
 	// prepareCost is what a preparation costs, as a share of a cold start.
 	prepareCost = 0.05
+	// replan is by how much the number of idle times grows before a plan is
+	// made anew.
+	replan = 17.0 / 16
 	// sureCount idle times that are short on average need no plan: the rate
 	// alone says how long.
 	sureCount = 50
@@ -48,18 +51,20 @@ func (p *Pool) plan(f *function, l *level) {
 		l.flips[0] = l.since + int64(p.clamp(keep))
 		return
 	}
-	var s survival
-	s.estimate(l, bin)
-	flips, n := s.best(p.c.Worth, gb*bin)
-	for i := range n {
-		l.flips[i] = l.since + int64(flips[i])*int64(p.c.Bin)
+	if l.planned == 0 || l.n+1 > l.planned*replan {
+		var s survival
+		s.estimate(l, bin)
+		l.bins = s.best(p.c.Worth, gb*bin)
+		l.planned = l.n + 1
 	}
-	if n > 0 {
-		least := l.since + int64(p.c.KeepAliveMin)
-		l.flips[0] = max(l.flips[0], least)
-		if n > 1 && l.flips[1] <= l.flips[0] {
-			l.flips[0], l.flips[1], l.flips[2] = l.flips[2], 0, 0
+	for i, at := range l.bins {
+		if at != 0 {
+			l.flips[i] = l.since + int64(at)*int64(p.c.Bin)
 		}
+	}
+	l.flips[0] = max(l.flips[0], l.since+int64(p.c.KeepAliveMin))
+	if l.bins[1] != 0 && l.flips[1] <= l.flips[0] {
+		l.flips[0], l.flips[1], l.flips[2] = l.flips[2], 0, 0
 	}
 	if l.flips[0] == 0 || l.flips[0] > l.since+int64(p.c.KeepAliveMax) {
 		l.flips = [maxFlips]int64{l.since + int64(p.c.KeepAliveMax)}
@@ -84,10 +89,10 @@ func (s *survival) estimate(l *level, bin float64) {
 	n := float64(l.held)
 	shape := priorShape + priorGrowth*l.n
 	scale := priorBins + priorGrowth*l.total/bin // in bins
+	s.lomax(shape, scale)
 	left := n
 	for i := range s {
-		prior := math.Exp(-shape * math.Log1p(float64(i)/scale))
-		s[i] = (left + priorWeight*prior) / (n + priorWeight)
+		s[i] = (left + priorWeight*s[i]) / (n + priorWeight)
 		if i < binCount {
 			// An idle time speaks for the bins beside its own too.
 			here := count[i]/2 + count[i+1]/4
@@ -104,10 +109,30 @@ func (s *survival) estimate(l *level, bin float64) {
 	}
 }
 
+// lomax fills in (1 + i/scale)^−shape: exactly at every eighth bin, and between
+// them by halving: with l, r = m∓h, S(m) = √(S(l)·S(r)) · (1 − (h/(scale+m))²)^(shape/2).
+func (s *survival) lomax(shape, scale float64) {
+	s[0] = 1
+	middle := func(m, h int) {
+		x := float64(h) / (scale + float64(m))
+		y := shape / 2 * x * x
+		s[m] = math.Sqrt(s[m-h]*s[m+h]) / (1 + y + y*y/2) // (1−x²)^(shape/2) ≈ e^−y
+	}
+	for i := 0; i < binCount; i += 8 {
+		s[i+8] = math.Exp(-shape * math.Log1p(float64(i+8)/scale))
+		middle(i+4, 4)
+		middle(i+2, 2)
+		middle(i+6, 2)
+		for k := i + 1; k < i+8; k += 2 {
+			middle(k, 1)
+		}
+	}
+}
+
 // best returns the bins at whose beginning a level, wanted at first, stops,
-// begins and stops to be worth a sandbox. worth is in GB·s, cost in GB·s per
-// bin.
-func (s *survival) best(worth, cost float64) (flips [maxFlips]int, n int) {
+// begins and stops to be worth a sandbox; 0 stands for no such bin, but for the
+// first, where it means at once. worth is in GB·s, cost in GB·s per bin.
+func (s *survival) best(worth, cost float64) (flips [maxFlips]uint8) {
 	var drop, begin [binCount]bool
 	kept, gone := 0.0, 0.0 // the values of having and of not having one from here on
 	for i := binCount - 1; i >= 0; i-- {
@@ -116,20 +141,18 @@ func (s *survival) best(worth, cost float64) (flips [maxFlips]int, n int) {
 		drop[i], begin[i] = gone >= stay, again > gone
 		kept, gone = max(stay, gone), max(again, gone)
 	}
-	have := true
+	have, n := true, 0
 	for i := range binCount {
 		if have && drop[i] || !have && begin[i] {
-			flips[n] = i
-			n++
+			flips[n] = uint8(i)
 			have = !have
-			if n == maxFlips {
-				return flips, n
+			if n++; n == maxFlips {
+				return flips
 			}
 		}
 	}
-	if have && n < maxFlips {
+	if have {
 		flips[n] = binCount
-		n++
 	}
-	return flips, n
+	return flips
 }
