@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"context"
 	"net/http"
 
 	"thermocline"
@@ -32,7 +33,7 @@ func (q *request) getAccountSettings() error {
 	if err != nil {
 		return err
 	}
-	most := s.opts.Limits.Concurrent
+	most := s.concurrency.limitOf(ctx, q.identity.Account)
 	return q.reply(http.StatusOK, struct {
 		AccountLimit limit
 		AccountUsage usage
@@ -67,12 +68,13 @@ func (q *request) putConcurrency() error {
 		p.between("reservedConcurrentExecutions", wanted, 0, wanted)
 		return p.err()
 	}
-	others, err := q.reservedBut(r.name)
+	others, err := q.server.reservedBut(q.r.Context(), q.identity.Account, r.name)
 	if err != nil {
 		return err
 	}
-	if wanted > 0 && q.server.opts.Limits.Concurrent-others-wanted < minUnreserved {
-		return invalid("Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [%d].", minUnreserved)
+	limit := q.server.concurrency.limitOf(q.r.Context(), q.identity.Account)
+	if least := leastUnreserved(limit); wanted > 0 && limit-others-wanted < least {
+		return invalid("Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [%d].", least)
 	}
 	if err := q.reserve(r, &wanted, others+wanted); err != nil {
 		return err
@@ -81,8 +83,8 @@ func (q *request) putConcurrency() error {
 }
 
 // reservedBut sums the reservations of the account's other functions.
-func (q *request) reservedBut(name string) (sum int, err error) {
-	err = q.server.eachFunction(q.r.Context(), q.identity.Account, func(f *thermocline.Function) error {
+func (s *Server) reservedBut(ctx context.Context, account, name string) (sum int, err error) {
+	err = s.eachFunction(ctx, account, func(f *thermocline.Function) error {
 		n := 0
 		if f.Name != name && getExtra(f, extraConcurrency, &n) {
 			sum += n
@@ -100,7 +102,7 @@ func (q *request) reserve(r ref, wanted *int, sum int) error {
 		return setExtra(f, extraConcurrency, *wanted)
 	})
 	if err == nil {
-		q.server.limiter.setReserved(q.identity.Account, sum)
+		q.server.concurrency.setReserved(q.identity.Account, sum)
 	}
 	return err
 }
@@ -111,7 +113,7 @@ func (q *request) deleteConcurrency() error {
 	if err != nil {
 		return err
 	}
-	others, err := q.reservedBut(r.name)
+	others, err := q.server.reservedBut(q.r.Context(), q.identity.Account, r.name)
 	if err != nil {
 		return err
 	}
@@ -206,8 +208,8 @@ func (q *request) putRuntimeManagement() error {
 	if err != nil {
 		return err
 	}
-	if in.UpdateRuntimeOn == "Manual" && (in.RuntimeVersionArn == nil || *in.RuntimeVersionArn != q.server.runtimeVersionARN(f)) {
-		return invalid("The only version of the runtime %s here is %s.", f.Runtime, q.server.runtimeVersionARN(f))
+	if in.UpdateRuntimeOn == "Manual" && (in.RuntimeVersionArn == nil || *in.RuntimeVersionArn != q.region.runtimeVersionARN(f)) {
+		return invalid("The only version of the runtime %s here is %s.", f.Runtime, q.region.runtimeVersionARN(f))
 	}
 	in.FunctionArn = ""
 	if in.UpdateRuntimeOn != "Manual" {

@@ -19,7 +19,7 @@ import (
 
 // codePath is where code packages are served, followed by the base64url of
 // the package's SHA-256.
-const codePath = "/thermocline/v1/code/"
+const codePath = ownPrefix + "code/"
 
 // functionCode is the code of CreateFunction and of UpdateFunctionCode.
 type functionCode struct {

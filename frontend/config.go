@@ -86,10 +86,10 @@ type loggingConfig struct {
 }
 
 // listed is a function as the lists show it, without its states.
-func (s *Server) listed(f *thermocline.Function, qualifier string) *configuration {
+func (q *request) listed(f *thermocline.Function, qualifier string) *configuration {
 	c := &configuration{
 		FunctionName:     f.Name,
-		FunctionArn:      s.arn(f.Account, f.Name, qualifier),
+		FunctionArn:      q.region.arn(f.Account, f.Name, qualifier),
 		Runtime:          f.Runtime,
 		Role:             f.Role,
 		Handler:          f.Handler,
@@ -129,15 +129,15 @@ func extraOr(f *thermocline.Function, field, otherwise string) json.RawMessage {
 }
 
 // shown is a function as all but the lists show it.
-func (s *Server) shown(f *thermocline.Function, qualifier string) *configuration {
-	c := s.listed(f, qualifier)
+func (q *request) shown(f *thermocline.Function, qualifier string) *configuration {
+	c := q.listed(f, qualifier)
 	c.State = string(f.State)
 	c.StateReason, c.StateReasonCode = f.StateReason, f.StateReasonCode
 	c.LastUpdateStatus = string(f.LastUpdate)
 	if f.LastUpdate == thermocline.UpdateInProgress {
 		c.LastUpdateStatusReason, c.LastUpdateStatusReasonCode = reasonCreating, reasonCodeCreating
 	}
-	c.RuntimeVersionConfig = &runtimeVersion{s.runtimeVersionARN(f)}
+	c.RuntimeVersionConfig = &runtimeVersion{q.region.runtimeVersionARN(f)}
 	return c
 }
 

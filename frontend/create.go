@@ -75,7 +75,7 @@ func (q *request) createFunction() error {
 	}
 	f := &thermocline.Function{
 		FunctionID:      thermocline.FunctionID{Account: q.identity.Account, Name: r.name, Version: thermocline.Latest},
-		Region:          q.server.opts.Region,
+		Region:          q.region.name,
 		Architecture:    "x86_64",
 		MemoryMB:        128,
 		TmpMB:           512,
@@ -127,7 +127,7 @@ func (q *request) storeNew(f *thermocline.Function, code codePackage, publish bo
 		return err
 	}
 	s.schedule(f)
-	answer := s.shown(f, "")
+	answer := q.shown(f, "")
 	if version != nil {
 		if err := s.opts.Store.Publish(ctx, version); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,13 +22,12 @@ import (
 // Server answers the Lambda API and Thermocline's own. It is an http.Handler
 // and safe for concurrent use. Run finishes what its answers promise.
 type Server struct {
-	opts      Options
-	verifier  *sigv4.Verifier
-	partition string
-	arnPrefix string // "arn:aws:lambda:<region>:"
-	limiter   limiter
-	bodies    budget
-	pending   chan transition
+	opts        Options
+	verifier    *sigv4.Verifier
+	home        region // of the configuration
+	concurrency *Concurrency
+	bodies      budget
+	pending     chan transition
 }
 
 // New returns a Server. It starts nothing.
@@ -38,14 +38,13 @@ func New(o Options) *Server {
 		rand.Read(o.LocationKey) // never fails
 	}
 	s := &Server{
-		opts:      o,
-		partition: partitionOf(o.Region),
-		limiter:   limiter{limit: o.Limits.Concurrent},
-		bodies:    budget{limit: o.Limits.BodyBytes},
-		pending:   make(chan transition, maxPending),
+		opts:        o,
+		home:        newRegion(o.Region),
+		concurrency: o.Concurrency,
+		bodies:      budget{limit: o.Limits.BodyBytes},
+		pending:     make(chan transition, maxPending),
 	}
-	s.arnPrefix = "arn:" + s.partition + ":lambda:" + o.Region + ":"
-	s.verifier = sigv4.New(sigv4.Options{Keys: storedKeys{o.Store}, Region: o.Region, Service: "lambda", Now: o.Now})
+	s.verifier = sigv4.New(sigv4.Options{Keys: storedKeys{o.Store}, Service: "lambda", Now: o.Now})
 	return s
 }
 
@@ -73,6 +72,7 @@ type request struct {
 	path      [maxParameters]string // the path's parameters, decoded
 	query     url.Values
 	identity  sigv4.Identity
+	region    region // that the caller signed for
 	body      []byte
 	now       time.Time
 }
@@ -105,13 +105,15 @@ func (s *Server) serve(q *request) error {
 		return err
 	}
 	q.identity = signed.Identity()
+	if q.region = s.home; q.identity.Region != s.home.name {
+		q.region = newRegion(q.identity.Region)
+	}
 	if op == nil {
 		return errUnknownOperation(q.r.Method, q.r.URL.Path)
 	}
 	q.operation = op
 	if q.identity.Scope != string(store.ScopeAdmin) && !op.forInvokers {
-		return thermocline.Errorf(thermocline.KindAccessDenied,
-			"User: %s is not authorized to perform: lambda:%s because the scope of its key does not allow it", q.caller(), op.name)
+		return q.denied("identity-based")
 	}
 	if q.r.URL.RawQuery != "" {
 		q.query = q.r.URL.Query()
@@ -121,7 +123,27 @@ func (s *Server) serve(q *request) error {
 
 // caller is the caller as AWS's messages name one.
 func (q *request) caller() string {
-	return "arn:" + q.server.partition + ":iam::" + q.identity.Account + ":user/" + q.identity.KeyID
+	return "arn:" + q.region.partition + ":iam::" + q.identity.Account + ":user/" + q.identity.KeyID
+}
+
+// denied says in AWS's words that no policy of a kind allows the operation. The
+// scope of a key stands for its identity-based policy.
+func (q *request) denied(policy string) error {
+	action := "lambda:" + q.operation.name
+	if strings.HasPrefix(q.operation.pattern, ownPrefix) {
+		action = "thermocline:" + q.operation.name
+	}
+	resource := "*"
+	if r, ok := parseRef(q.path[0], nameRE); ok && strings.HasPrefix(action, "lambda:") {
+		owner := r.account
+		if owner == "" {
+			owner = q.identity.Account
+		}
+		resource = q.region.arn(owner, r.name, r.qualifier)
+	}
+	return thermocline.Errorf(thermocline.KindAccessDenied,
+		"User: %s is not authorized to perform: %s on resource: %s because no %s policy allows the %s action",
+		q.caller(), action, resource, policy, action)
 }
 
 // decode parses the body, if there is one, into v.

@@ -45,14 +45,17 @@ func (q *request) invoke() error {
 		q.w.Header().Set("Content-Length", "0")
 		return q.replyEmpty(http.StatusAccepted)
 	}
-	reserved, err := q.reservation(f)
+	latest := f
+	if f.Version != thermocline.Latest {
+		if latest, err = q.latest(ref{name: f.Name}); err != nil {
+			return err
+		}
+	}
+	place, err := q.server.concurrency.enter(q.r.Context(), latest)
 	if err != nil {
 		return err
 	}
-	if err := q.server.limiter.enter(inv.Function, reserved); err != nil {
-		return err
-	}
-	defer q.server.limiter.leave(inv.Function, reserved)
+	defer place.leave()
 	result, err := q.run(f, inv)
 	if err != nil {
 		return err
@@ -178,19 +181,6 @@ func (q *request) aim(r ref) (*thermocline.Function, error) {
 		return nil, notFound(q.arn(r))
 	}
 	return q.get(thermocline.FunctionID{Account: q.identity.Account, Name: r.name, Version: a.pick(rand.Float64())}, r)
-}
-
-// reservation is the reserved concurrency of f's function, negative if none.
-func (q *request) reservation(f *thermocline.Function) (int, error) {
-	if f.Version != thermocline.Latest {
-		var err error
-		if f, err = q.latest(ref{name: f.Name}); err != nil {
-			return 0, err
-		}
-	}
-	n := -1
-	getExtra(f, extraConcurrency, &n)
-	return n, nil
 }
 
 func (q *request) replyResult(inv *thermocline.Invocation, result *thermocline.Result) error {

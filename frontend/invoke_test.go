@@ -135,7 +135,7 @@ func TestPayloads(t *testing.T) {
 }
 
 func TestConcurrencyIsBounded(t *testing.T) {
-	g := newRig(t, func(o *frontend.Options) { o.Limits.Concurrent = 102 })
+	g := newRig(t, func(o *frontend.Options) { o.Concurrency = frontend.NewConcurrency(o.Store, 102) })
 	g.deploy("plain")
 	g.deploy("reserved")
 	if _, err := g.PutFunctionConcurrency(t.Context(), &lambda.PutFunctionConcurrencyInput{FunctionName: aws.String("reserved"), ReservedConcurrentExecutions: aws.Int32(1)}); err != nil {
@@ -309,7 +309,7 @@ func TestKeysAndScopes(t *testing.T) {
 		t.Errorf("a key with the scope invoke may not invoke: %v", err)
 	}
 	_, err := invoker.GetFunction(t.Context(), &lambda.GetFunctionInput{FunctionName: aws.String("f")})
-	refused(t, err, "AccessDeniedException", "User: arn:aws:iam::"+account+":user/"+invokeKey+" is not authorized to perform: lambda:GetFunction because the scope of its key does not allow it")
+	refused(t, err, "AccessDeniedException", "User: arn:aws:iam::"+account+":user/"+invokeKey+" is not authorized to perform: lambda:GetFunction on resource: "+prefix+"f because no identity-based policy allows the lambda:GetFunction action")
 
 	other := g.client(otherKey)
 	_, err = other.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("f")})

@@ -6,7 +6,10 @@ import (
 	"strings"
 )
 
-const maxParameters = 2
+const (
+	maxParameters = 2
+	ownPrefix     = "/thermocline/v1/" // of the own API's paths
+)
 
 // operation is one operation of an API.
 type operation struct {
@@ -60,6 +63,14 @@ var operations = index([]operation{
 	{name: "ExplainFunction", method: "GET", pattern: "/thermocline/v1/functions/{}/explain", serve: (*request).explain},
 	{name: "GetLogs", method: "GET", pattern: "/thermocline/v1/functions/{}/logs", serve: (*request).logs},
 	{name: "ListFleets", method: "GET", pattern: "/thermocline/v1/fleets", serve: (*request).fleets},
+	{name: "ListAccounts", method: "GET", pattern: "/thermocline/v1/accounts", serve: (*request).listAccounts},
+	{name: "CreateAccount", method: "POST", pattern: "/thermocline/v1/accounts", serve: (*request).createAccount},
+	{name: "GetAccount", method: "GET", pattern: "/thermocline/v1/accounts/{}", serve: (*request).getAccount},
+	{name: "UpdateAccount", method: "PATCH", pattern: "/thermocline/v1/accounts/{}", serve: (*request).updateAccount},
+	{name: "DeleteAccount", method: "DELETE", pattern: "/thermocline/v1/accounts/{}", serve: (*request).deleteAccount},
+	{name: "ListKeys", method: "GET", pattern: "/thermocline/v1/accounts/{}/keys", serve: (*request).listKeys},
+	{name: "CreateKey", method: "POST", pattern: "/thermocline/v1/accounts/{}/keys", serve: (*request).createKey},
+	{name: "RevokeKey", method: "DELETE", pattern: "/thermocline/v1/accounts/{}/keys/{}", serve: (*request).revokeKey},
 	{name: "ListRuntimes", method: "GET", pattern: "/thermocline/v1/runtimes", serve: (*request).runtimes},
 })
 
@@ -117,11 +128,11 @@ func (q *request) take(op *operation, segments []string) bool {
 
 // servePublic answers what needs no signature, if r is such a request.
 func (s *Server) servePublic(w http.ResponseWriter, r *http.Request) bool {
-	if r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, "/thermocline/v1/") {
+	if r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, ownPrefix) {
 		return false
 	}
 	switch {
-	case r.URL.Path == "/thermocline/v1/health":
+	case r.URL.Path == ownPrefix+"health":
 		s.health(w)
 	case strings.HasPrefix(r.URL.Path, codePath):
 		s.serveCode(w, r)

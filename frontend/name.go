@@ -108,25 +108,35 @@ func (q *request) unqualified() (ref, error) {
 }
 
 func (q *request) mayName(r ref) error {
-	if r.region != "" && r.region != q.server.opts.Region {
-		return thermocline.Errorf(thermocline.KindNotFound, "Functions from '%s' are not reachable in this region ('%s')", r.region, q.server.opts.Region)
+	if r.region != "" && r.region != q.region.name {
+		return thermocline.Errorf(thermocline.KindNotFound, "Functions from '%s' are not reachable in this region ('%s')", r.region, q.region.name)
 	}
 	if r.account != "" && r.account != q.identity.Account {
-		arn := q.server.arn(r.account, r.name, r.qualifier)
-		return thermocline.Errorf(thermocline.KindAccessDenied,
-			"User: %s is not authorized to perform: lambda:%s on resource: %s because no resource-based policy allows the lambda:%s action",
-			q.caller(), q.operation.name, arn, q.operation.name)
+		return q.denied("resource-based")
 	}
 	return nil
 }
 
 // arn is how q's answer names r: with a qualifier when the caller gave one.
 func (q *request) arn(r ref) string {
-	return q.server.arn(q.identity.Account, r.name, r.qualifier)
+	return q.region.arn(q.identity.Account, r.name, r.qualifier)
 }
 
-func (s *Server) arn(account, name, qualifier string) string {
-	arn := s.arnPrefix + account + ":function:" + name
+// region is a name in ARNs. There is one set of functions: the ARNs of an
+// answer have the region that its request was signed for.
+type region struct {
+	name      string
+	partition string
+	prefix    string // "arn:aws:lambda:<region>:"
+}
+
+func newRegion(name string) region {
+	partition := partitionOf(name)
+	return region{name, partition, "arn:" + partition + ":lambda:" + name + ":"}
+}
+
+func (r region) arn(account, name, qualifier string) string {
+	arn := r.prefix + account + ":function:" + name
 	if qualifier != "" {
 		arn += ":" + qualifier
 	}

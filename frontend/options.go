@@ -68,7 +68,7 @@ type Options struct {
 	Dispatch dispatch.Client
 	Runtimes Runtimes
 	Managers Managers // may be nil
-	Region   string   // the name of the one region, in every ARN and scope
+	Region   string   // where nobody names one: a caller's signature does
 
 	Version string // of the program, as the health says it
 	Node    string // the name of this machine, as the health says it
@@ -81,6 +81,10 @@ type Options struct {
 	// same clients need the same one; a random one if empty.
 	LocationKey []byte
 
+	// Concurrency counts what runs, together with whoever else starts executions
+	// in this process; one of its own if nil.
+	Concurrency *Concurrency
+
 	Limits Limits
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -88,9 +92,6 @@ type Options struct {
 
 // Limits bounds what the Server takes. Zero fields get the defaults.
 type Limits struct {
-	// Concurrent is how many invocations of one account may run at once
-	// through this frontend: 1000.
-	Concurrent int
 	// BodyBytes bounds the bytes of all large request bodies that are held at
 	// once: 512 MB. What does not fit is answered 429.
 	BodyBytes int64
@@ -124,8 +125,8 @@ const (
 
 func (o Options) withDefaults() Options {
 	l := &o.Limits
-	if l.Concurrent == 0 {
-		l.Concurrent = 1000
+	if o.Concurrency == nil {
+		o.Concurrency = NewConcurrency(o.Store, 0)
 	}
 	if l.BodyBytes == 0 {
 		l.BodyBytes = 512 << 20

@@ -66,16 +66,22 @@ type fleetAnswer struct {
 	Stay      string                      `json:"stay,omitempty"`
 	Dwell     string                      `json:"dwell"`
 	Functions int                         `json:"functions"`
-	Rate      float64                     `json:"rate"` // invocations per second, over a minute
-	Queued    int                         `json:"queued"`
-	Managers  []thermocline.ManagerStatus `json:"managers"`
+	Rate      float64                     `json:"rate"`               // invocations per second, over a minute
+	Queued    *int                        `json:"queued,omitempty"`   // the operator's
+	Managers  []thermocline.ManagerStatus `json:"managers,omitempty"` // the operator's
 }
 
-// fleets lists the fleets with what is in them.
+// fleets lists the fleets with what is in them: for the operator everything,
+// for other accounts their own functions.
 func (q *request) fleets() error {
 	ctx, cancel := context.WithTimeout(q.r.Context(), storeTimeout)
 	defer cancel()
 	s := q.server
+	if operator, err := q.isOperator(); err != nil {
+		return err
+	} else if !operator {
+		return q.ownFleets()
+	}
 	var managers []thermocline.ManagerStatus
 	if s.opts.Managers != nil {
 		var err error
@@ -99,14 +105,40 @@ func (q *request) fleets() error {
 	for i, c := range s.opts.Fleets.Fleets() {
 		f := fleetAnswer{
 			Name: c.Name, Dispatch: c.Dispatch, Enter: c.Enter, Stay: c.Stay, Dwell: c.Dwell.String(),
-			Functions: members[i], Rate: rates[c.Name], Queued: queued[c.Name], Managers: []thermocline.ManagerStatus{},
+			Functions: members[i], Rate: rates[c.Name],
 		}
+		n := queued[c.Name]
+		f.Queued = &n
 		for _, m := range managers {
 			if m.Fleet == c.Name {
 				f.Managers = append(f.Managers, m)
 			}
 		}
 		answer.Fleets = append(answer.Fleets, f)
+	}
+	return q.reply(http.StatusOK, answer)
+}
+
+// ownFleets lists the fleets with the functions of the caller's account.
+func (q *request) ownFleets() error {
+	s := q.server
+	functions, rates := make(map[string]int), make(map[string]float64)
+	s.opts.History.Each(q.now, func(id thermocline.FunctionID, u thermocline.Usage) bool {
+		if id.Account == q.identity.Account {
+			name := s.opts.Fleets.Classify(id, u, q.now).Fleet
+			functions[name]++
+			rates[name] += u.RateMinute
+		}
+		return true
+	})
+	answer := struct {
+		Fleets []fleetAnswer `json:"fleets"`
+	}{}
+	for _, c := range s.opts.Fleets.Fleets() {
+		answer.Fleets = append(answer.Fleets, fleetAnswer{
+			Name: c.Name, Dispatch: c.Dispatch, Enter: c.Enter, Stay: c.Stay, Dwell: c.Dwell.String(),
+			Functions: functions[c.Name], Rate: rates[c.Name],
+		})
 	}
 	return q.reply(http.StatusOK, answer)
 }

@@ -47,7 +47,7 @@ func (q *request) publishVersion() error {
 	if err != nil {
 		return err
 	}
-	return q.reply(http.StatusCreated, q.server.shown(v, v.Version))
+	return q.reply(http.StatusCreated, q.shown(v, v.Version))
 }
 
 var errUnchanged = errors.New("unchanged since the last publish")
@@ -162,7 +162,7 @@ func (q *request) listVersions() error {
 			answer.NextMarker = makeMarker(r.name, versionNumber(v))
 			break
 		}
-		answer.Versions = append(answer.Versions, q.server.listed(v, v.Version))
+		answer.Versions = append(answer.Versions, q.listed(v, v.Version))
 	}
 	return q.reply(http.StatusOK, answer)
 }

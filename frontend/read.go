@@ -72,7 +72,7 @@ func (q *request) getFunction() error {
 		Concurrency   *concurrency      `json:",omitempty"`
 	}
 	answer.Code = code{"S3", q.location(f)}
-	answer.Configuration = q.server.shown(f, r.qualifier)
+	answer.Configuration = q.shown(f, r.qualifier)
 	getExtra(latest, extraTags, &answer.Tags)
 	if n := 0; getExtra(latest, extraConcurrency, &n) {
 		answer.Concurrency = &concurrency{n}
@@ -90,7 +90,7 @@ func (q *request) getFunctionConfiguration() error {
 	if err != nil {
 		return err
 	}
-	return q.reply(http.StatusOK, q.server.shown(f, r.qualifier))
+	return q.reply(http.StatusOK, q.shown(f, r.qualifier))
 }
 
 // listFunctions is ListFunctions.
@@ -121,7 +121,7 @@ func (q *request) listFunctions() error {
 			return err
 		}
 		for _, f := range page {
-			answer.Functions = append(answer.Functions, q.server.listed(f, ""))
+			answer.Functions = append(answer.Functions, q.listed(f, ""))
 		}
 		if next != "" {
 			answer.NextMarker = makeMarker(next, 0)
@@ -133,7 +133,7 @@ func (q *request) listFunctions() error {
 		return err
 	}
 	for _, f := range found {
-		answer.Functions = append(answer.Functions, q.server.listed(f, f.Version))
+		answer.Functions = append(answer.Functions, q.listed(f, f.Version))
 	}
 	if more {
 		last := found[len(found)-1]
@@ -254,6 +254,13 @@ func (q *request) deleteFunction() error {
 		if id.Version == "" || id.Version == v.Version {
 			q.server.opts.History.Forget(v.FunctionID)
 			q.server.opts.Fleets.Forget(v.FunctionID)
+		}
+		if n := 0; id.Version == "" && getExtra(v, extraConcurrency, &n) {
+			// What it had reserved is free again; if that cannot be summed up now,
+			// the next scan does it.
+			if sum, err := q.server.reservedBut(q.r.Context(), id.Account, id.Name); err == nil {
+				q.server.concurrency.setReserved(id.Account, sum)
+			}
 		}
 	}
 	return q.replyEmpty(http.StatusNoContent)

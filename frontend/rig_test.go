@@ -52,7 +52,7 @@ func newRig(t *testing.T, change ...func(*frontend.Options)) *rig {
 	t.Helper()
 	g := &rig{t: t, store: &memory{Memory: storetest.NewMemory()}, history: &counts{}, worker: &worker{run: echo}}
 	for _, id := range []string{account, "222222222222"} {
-		if err := g.store.CreateAccount(t.Context(), store.Account{ID: id}); err != nil {
+		if err := g.store.CreateAccount(t.Context(), store.Account{ID: id, Operator: id == account}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -43,7 +43,7 @@ func (s *Server) checkRuntime(ctx context.Context, name string) error {
 // runtimeVersionARN names the version of a runtime. There is one version of
 // each here, the one that is installed, so the name is a function of the
 // runtime and the architecture.
-func (s *Server) runtimeVersionARN(f *thermocline.Function) string {
+func (r region) runtimeVersionARN(f *thermocline.Function) string {
 	sum := sha256.Sum256([]byte(f.Runtime + " " + f.Architecture))
-	return "arn:" + s.partition + ":lambda:" + s.opts.Region + "::runtime:" + hex.EncodeToString(sum[:])
+	return r.prefix + ":runtime:" + hex.EncodeToString(sum[:])
 }

@@ -72,6 +72,12 @@ func (s *Server) scan(ctx context.Context) {
 		return
 	}
 	for _, account := range accounts {
+		if account.Closing != "" { // a process that ended had begun to delete it
+			if err := s.closeAccount(ctx, account); err != nil && ctx.Err() == nil {
+				s.opts.Logger.Warn("account not deleted yet", slog.String("account", account.ID), slog.Any("error", err))
+			}
+			continue
+		}
 		sum := 0
 		err := s.eachFunction(ctx, account.ID, func(f *thermocline.Function) error {
 			n := 0
@@ -95,7 +101,7 @@ func (s *Server) scan(ctx context.Context) {
 			s.opts.Logger.Warn("functions not scanned", slog.Any("error", err))
 			continue
 		}
-		s.limiter.setReserved(account.ID, sum)
+		s.concurrency.setReserved(account.ID, sum)
 	}
 }
 
@@ -148,13 +154,13 @@ func (s *Server) settle(ctx context.Context, id thermocline.FunctionID, revision
 }
 
 // mayChange answers as AWS when a function is not in a state to be changed.
-func (s *Server) mayChange(f *thermocline.Function) error {
+func (q *request) mayChange(f *thermocline.Function) error {
 	switch {
 	case f.State == thermocline.StatePending || f.State == thermocline.StateFailed:
 		return errState(f.State)
 	case f.LastUpdate == thermocline.UpdateInProgress:
 		return thermocline.Errorf(thermocline.KindConflict,
-			"The operation cannot be performed at this time. An update is in progress for resource: %s", s.arn(f.Account, f.Name, ""))
+			"The operation cannot be performed at this time. An update is in progress for resource: %s", q.region.arn(f.Account, f.Name, ""))
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ func errRevision() error {
 
 // mayUpdate checks a function's state and the revision that the caller knows.
 func (q *request) mayUpdate(f *thermocline.Function, revision string) error {
-	if err := q.server.mayChange(f); err != nil {
+	if err := q.mayChange(f); err != nil {
 		return err
 	}
 	if revision != "" && revision != f.Revision {
@@ -82,7 +82,7 @@ func (q *request) updateFunctionConfiguration() error {
 		return err
 	}
 	q.server.schedule(f)
-	return q.reply(http.StatusOK, q.server.shown(f, ""))
+	return q.reply(http.StatusOK, q.shown(f, ""))
 }
 
 // onlyLatest refuses a qualifier: versions cannot be changed.
@@ -150,7 +150,7 @@ func (q *request) updateFunctionCode() error {
 		if err := change(f); err != nil {
 			return err
 		}
-		return q.reply(http.StatusOK, q.server.shown(f, ""))
+		return q.reply(http.StatusOK, q.shown(f, ""))
 	}
 	if err := q.server.opts.Store.Put(q.r.Context(), code.sha256, code.zip); err != nil {
 		return err
@@ -161,11 +161,11 @@ func (q *request) updateFunctionCode() error {
 	}
 	q.server.schedule(f)
 	if !in.Publish {
-		return q.reply(http.StatusOK, q.server.shown(f, ""))
+		return q.reply(http.StatusOK, q.shown(f, ""))
 	}
 	version, err := q.publish(f.FunctionID, publishRequest{})
 	if err != nil {
 		return err
 	}
-	return q.reply(http.StatusOK, q.server.shown(version, version.Version))
+	return q.reply(http.StatusOK, q.shown(version, version.Version))
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"thermocline/fleet"
+	"thermocline/frontend"
 )
 
 const defaultRegion = "us-east-1"
@@ -25,7 +26,7 @@ type Config struct {
 	Data string `koanf:"data" json:"data"`
 	// Listen is the address of the Lambda API, host:port; port 0 takes a free one.
 	Listen string `koanf:"listen" json:"listen"`
-	// Region is part of every ARN.
+	// Region is the one that env prints; callers may sign for others.
 	Region string `koanf:"region" json:"region"`
 	// NATS are the URLs of a NATS cluster, separated by commas; empty runs one
 	// embedded.
@@ -37,6 +38,9 @@ type Config struct {
 	Provider ProviderConfig `koanf:"provider" json:"provider"`
 	Storage  StorageConfig  `koanf:"storage" json:"storage"`
 
+	// Concurrency is how many executions of an account that has no limit of its
+	// own may run at once.
+	Concurrency int `koanf:"concurrency" json:"concurrency"`
 	// ManagersPerFleet is how many instance managers this node runs for each
 	// fleet that does not say so itself.
 	ManagersPerFleet int `koanf:"managers_per_fleet" json:"managers_per_fleet"`
@@ -88,6 +92,7 @@ func defaultConfig(data, node string) Config {
 		Data: data, Listen: "127.0.0.1:8470", Region: defaultRegion, Node: node,
 		Log:              LogConfig{Level: "info", Format: "text"},
 		Storage:          StorageConfig{Sync: true},
+		Concurrency:      frontend.DefaultConcurrency,
 		ManagersPerFleet: 2,
 		KeepAlive:        10 * time.Minute,
 		FreezeAfter:      100 * time.Millisecond,
@@ -160,6 +165,7 @@ func (c Config) Validate() error {
 		{"provider.cpus", c.Provider.CPUs, 0.1, 4096, true},
 		{"storage.max_mb", float64(c.Storage.MaxMB), 64, 1 << 30, true},
 		{"storage.reserve_mb", float64(c.Storage.ReserveMB), 1, 1 << 20, true},
+		{"concurrency", float64(c.Concurrency), 1, 100_000, false},
 		{"managers_per_fleet", float64(c.ManagersPerFleet), 1, 64, false},
 	} {
 		if math.IsNaN(r.value) || (r.value < r.min || r.value > r.max) && !(r.zero && r.value == 0) {

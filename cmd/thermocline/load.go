@@ -35,7 +35,7 @@ type setting struct {
 func settings() []setting {
 	return []setting{
 		{"listen", "listen", "`address` of the Lambda API; port 0 takes a free one"},
-		{"region", "region", "`region` in ARNs"},
+		{"region", "region", "`region` that env prints; callers may sign for others"},
 		{"nats", "nats", "`URLs` of a NATS cluster, by commas; empty runs one embedded"},
 		{"node", "node", "`name` of this machine"},
 		{"log.level", "log-level", "debug, info, warn or error"},
@@ -45,6 +45,7 @@ func settings() []setting {
 		{"storage.max_mb", "storage-max-mb", "`MB` on disk; 0 is what is free less the reserve"},
 		{"storage.reserve_mb", "storage-reserve-mb", "free `MB` below which writes are refused; 0 is 256 or a twentieth of the disk"},
 		{"storage.sync", "storage-sync", "write through to the disk before acknowledging"},
+		{"concurrency", "concurrency", "executions of an account at once, where the account has no limit of its own"},
 		{"managers_per_fleet", "managers-per-fleet", "instance managers of each fleet on this node"},
 		{"keep_alive", "keep-alive", "how long an idle sandbox is kept"},
 		{"freeze_after", "freeze-after", "how long a sandbox is idle before it is frozen"},

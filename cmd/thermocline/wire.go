@@ -45,12 +45,14 @@ type node struct {
 	nc       *nats.Conn
 	store    *natsstore.Store
 	code     *code.Cache
+	scratch  *code.Scratch
 	finder   *interpreter.Finder
 	provider *host.Provider
 	client   *natsdispatch.Client
 	server   *natsdispatch.Server
 	fleets   *fleet.Set
 	history  *history.History
+	running  *frontend.Concurrency // counts the executions of this node
 	managers []*manager.Manager
 	http     *http.Server
 	ending   context.Context // ends when stop begins: log followers go
@@ -224,6 +226,11 @@ func (n *node) startSandboxes(ctx context.Context) error {
 	}
 	n.code = cache
 	n.onStop(func(context.Context) error { return cache.Close() })
+	// In memory: what runs once is gone when the machine is.
+	if n.scratch, err = code.NewScratch(filepath.Join("/run/thermocline", n.id+"-programs"), scratchBytes); err != nil {
+		return err
+	}
+	n.onStop(func(context.Context) error { return n.scratch.Close() })
 	n.finder = interpreter.NewFinder(interpreter.Options{DataDir: n.cfg.Data, Logger: n.log})
 	runtime, err := oci.New(oci.Config{
 		RuncPath:   n.cfg.Runc,
@@ -250,6 +257,9 @@ func (n *node) startSandboxes(ctx context.Context) error {
 	n.onStop(n.provider.Close)
 	return n.provider.Recover(ctx)
 }
+
+// scratchBytes bounds the unpacked code of all programs that run at once.
+const scratchBytes = 256 << 20
 
 // lookup finds an interpreter for a sandbox.
 func (n *node) lookup(ctx context.Context, runtime string) (oci.Interpreter, error) {
@@ -289,13 +299,14 @@ func (n *node) startDispatch(ctx context.Context) error {
 // startManagers starts this node's managers of every fleet. They are served
 // after they run and drained before they are closed.
 func (n *node) startManagers(context.Context) error {
+	n.running = frontend.NewConcurrency(n.store, n.cfg.Concurrency)
 	ledger := manager.NewLedger(n.provider)
 	var options []manager.Options
 	for _, f := range n.fleets.Fleets() {
 		for i := range f.Managers {
 			options = append(options, manager.Options{
 				ID: fmt.Sprintf("%s-%s-%d", n.id, f.Name, i+1), Fleet: f.Name, Node: n.cfg.Node,
-				Provider: ledger.Share(), Functions: n.store, Code: n.code, Logs: n.store,
+				Provider: ledger.Share(), Functions: n.store, Code: n.code, Logs: n.store, Programs: n.scratch,
 				FreezeAfter: n.cfg.FreezeAfter,
 				Pool:        pool.Config{KeepAlive: f.KeepAlive},
 				Logger:      n.log,
@@ -314,7 +325,7 @@ func (n *node) startManagers(context.Context) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	for _, m := range n.managers {
 		serving.Go(func() {
-			if err := n.server.Serve(ctx, m); err != nil && ctx.Err() == nil {
+			if err := n.server.Serve(ctx, &bounded{m, n.running, n.store, n.log}); err != nil && ctx.Err() == nil {
 				n.failed <- fmt.Errorf("serve manager %s: %w", m.Info().ID, err)
 			}
 		})
@@ -349,7 +360,7 @@ func (n *node) startFrontend(ctx context.Context) error {
 	}
 	f := frontend.New(frontend.Options{
 		Store: n.store, History: n.history, Fleets: n.fleets, Dispatch: n.client,
-		Runtimes: &runtimes{n}, Managers: &statuses{n}, Region: n.cfg.Region,
+		Runtimes: &runtimes{n}, Managers: &statuses{n}, Region: n.cfg.Region, Concurrency: n.running,
 		Version: currentVersion().Version, Node: n.cfg.Node, Logger: n.log,
 	})
 	listener, err := net.Listen("tcp", n.cfg.Listen)
@@ -392,7 +403,7 @@ func (n *node) startFrontend(ctx context.Context) error {
 // handler ends the requests that would go on for ever when the node stops.
 func (n *node) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/thermocline/") {
+		if strings.HasPrefix(r.URL.Path, "/thermocline/") && r.URL.Path != "/thermocline/v1/run" {
 			ctx, cancel := context.WithCancel(r.Context())
 			defer cancel()
 			defer context.AfterFunc(n.ending, cancel)()

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base32"
-	"encoding/base64"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -14,25 +11,17 @@ import (
 	"thermocline/store"
 )
 
-// firstAccount is the account that the first start makes.
+// firstAccount is the account that the first start makes: the operator's.
 const firstAccount = "000000000000"
 
-// firstKey returns an admin key of the first account, and makes both where
+// firstKey returns an admin key of the operator's account, and makes both where
 // they are missing.
 func (n *node) firstKey(ctx context.Context) (store.Key, error) {
-	accounts, err := n.store.Accounts(ctx)
+	operator, err := n.operator(ctx)
 	if err != nil {
 		return store.Key{}, err
 	}
-	if len(accounts) == 0 {
-		a := store.Account{ID: firstAccount, Name: "default", Created: time.Now().UTC()}
-		// Another node of the cluster may be first too.
-		if err := n.store.CreateAccount(ctx, a); err != nil && thermocline.KindOf(err) != thermocline.KindConflict {
-			return store.Key{}, err
-		}
-		accounts = []store.Account{a}
-	}
-	keys, err := n.store.Keys(ctx, accounts[0].ID)
+	keys, err := n.store.Keys(ctx, operator.ID)
 	if err != nil {
 		return store.Key{}, err
 	}
@@ -41,21 +30,31 @@ func (n *node) firstKey(ctx context.Context) (store.Key, error) {
 			return n.store.Key(ctx, k.ID)
 		}
 	}
-	k := newKey(accounts[0].ID, store.ScopeAdmin, time.Now().UTC())
+	k := store.NewKey(operator.ID, store.ScopeAdmin, time.Now())
 	return k, n.store.PutKey(ctx, k)
 }
 
-// newKey makes a key pair that looks like AWS's: tools check the shape.
-func newKey(account string, scope store.Scope, now time.Time) store.Key {
-	var id [10]byte
-	var secret [30]byte
-	_, _ = rand.Read(id[:]) // never fails
-	_, _ = rand.Read(secret[:])
-	return store.Key{
-		ID:      "AKIA" + base32.StdEncoding.EncodeToString(id[:]),
-		Secret:  base64.StdEncoding.EncodeToString(secret[:]),
-		Account: account, Scope: scope, Created: now,
+// operator returns the operator's account. A store that was made before there
+// were operators has its first account become it.
+func (n *node) operator(ctx context.Context) (store.Account, error) {
+	accounts, err := n.store.Accounts(ctx)
+	if err != nil {
+		return store.Account{}, err
 	}
+	for _, a := range accounts {
+		if a.Operator {
+			return a, nil
+		}
+	}
+	if len(accounts) > 0 {
+		return n.store.UpdateAccount(ctx, accounts[0].ID, func(a *store.Account) error { a.Operator = true; return nil })
+	}
+	a := store.Account{ID: firstAccount, Name: "default", Created: time.Now().UTC(), Operator: true}
+	// Another node of the cluster may be first too.
+	if err := n.store.CreateAccount(ctx, a); err != nil && thermocline.KindOf(err) != thermocline.KindConflict {
+		return store.Account{}, err
+	}
+	return a, nil
 }
 
 // writeCredentials leaves the endpoint and the key where the other commands

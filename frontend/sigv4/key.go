@@ -7,25 +7,25 @@ import (
 )
 
 // maxCached bounds the derived keys in memory. A key is derived only for an
-// access key that exists, per day.
+// access key that exists, per day and region.
 const maxCached = 1024
 
-type cacheKey struct{ id, day string }
+type cacheKey struct{ id, day, region string }
 
 type cached struct {
 	secret string // a replaced secret must not go on working
 	key    [sha256.Size]byte
 }
 
-// keyCache keeps derived signing keys; deriving one takes four HMACs. Region
-// and service are the verifier's own. The zero value is empty.
+// keyCache keeps derived signing keys; deriving one takes four HMACs. The
+// service is the verifier's own. The zero value is empty.
 type keyCache struct {
 	mu   sync.RWMutex
 	keys map[cacheKey]cached
 }
 
 func (c *keyCache) get(a *authorization, secret string) [sha256.Size]byte {
-	k := cacheKey{a.keyID, a.day}
+	k := cacheKey{a.keyID, a.day, a.region}
 	c.mu.RLock()
 	hit, ok := c.keys[k]
 	c.mu.RUnlock()

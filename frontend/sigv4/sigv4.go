@@ -18,6 +18,8 @@ const (
 
 	// maxExpires is the longest life of a presigned request that AWS allows.
 	maxExpires = 7 * 24 * time.Hour
+
+	maxRegion = 32 // bytes of a region's name
 )
 
 // Key is what the verifier needs to know of an access key.
@@ -40,12 +42,13 @@ type Identity struct {
 	KeyID   string
 	Account string
 	Scope   string
+	Region  string // that it signed for
 }
 
-// Options configures a Verifier. Keys, Region and Service are required.
+// Options configures a Verifier. Keys and Service are required.
 type Options struct {
 	Keys    Keys
-	Region  string        // the only region accepted in the credential scope
+	Region  string        // the only region accepted in the credential scope; any if ""
 	Service string        // the only service accepted in the credential scope
 	Skew    time.Duration // how far the client's clock may be off; 5 min if 0
 	Now     func() time.Time
@@ -104,7 +107,7 @@ func (v *Verifier) Begin(r *http.Request) (Signed, error) {
 	}
 	return Signed{
 		verifier: v, request: r, auth: auth, secret: key.Secret,
-		identity: Identity{KeyID: auth.keyID, Account: key.Account, Scope: key.Scope},
+		identity: Identity{KeyID: auth.keyID, Account: key.Account, Scope: key.Scope, Region: auth.region},
 	}, nil
 }
 
@@ -132,7 +135,7 @@ func (s *Signed) Verify(body []byte) error {
 
 func (v *Verifier) checkScope(a *authorization) error {
 	switch {
-	case a.region != v.opts.Region:
+	case v.opts.Region != "" && a.region != v.opts.Region, !isRegion(a.region):
 		return errInvalid("Credential should be scoped to a valid region, not '" + a.region + "'. ")
 	case a.service != v.opts.Service:
 		return errInvalid("Credential should be scoped to correct service: '" + v.opts.Service + "'. ")
@@ -160,6 +163,17 @@ func (v *Verifier) checkTime(a *authorization) error {
 			now.Add(-life).Format(timeFormat) + " (" + now.Format(timeFormat) + " - " + minutes(life) + ".)")
 	}
 	return nil
+}
+
+// isRegion reports whether s may be the name of a region: it becomes part of
+// ARNs.
+func isRegion(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && (c != '-' || i == 0) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxRegion
 }
 
 func minutes(d time.Duration) string {

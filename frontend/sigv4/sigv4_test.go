@@ -159,7 +159,7 @@ func TestAcceptsWhatTheSDKSigns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := (sigv4.Identity{KeyID: keyID, Account: account, Scope: "admin"}); got != want {
+			if want := (sigv4.Identity{KeyID: keyID, Account: account, Scope: "admin", Region: region}); got != want {
 				t.Errorf("identity %+v, want %+v", got, want)
 			}
 		})
@@ -235,6 +235,24 @@ func TestRefuses(t *testing.T) {
 				t.Errorf("got %v, want %s with %q", got, tt.code, tt.message)
 			}
 		})
+	}
+}
+
+// Without a region of its own a Verifier takes any; each has keys of its own.
+func TestAnyRegion(t *testing.T) {
+	v := sigv4.New(sigv4.Options{Keys: keys{keyID: {Secret: secret, Account: account}}, Service: "lambda", Now: func() time.Time { return noon }})
+	for range 2 { // derived, and from the cache
+		for _, name := range []string{"eu-west-1", "us-gov-west-1", "here"} {
+			id, err := verify(v, request{region: name}.build(t))
+			if err != nil || id.Region != name {
+				t.Errorf("%s: %+v, %v", name, id, err)
+			}
+		}
+	}
+	for _, name := range []string{"-x", "EU", "a.b", "a b", "ü", strings.Repeat("a", 33)} {
+		if _, err := verify(v, request{region: name}.build(t)); err == nil || !strings.Contains(err.Error(), "valid region") {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 }
 
