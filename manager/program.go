@@ -77,6 +77,7 @@ func (m *Manager) ready(ctx context.Context, p *reservation, f *thermocline.Func
 // finishProgram runs the program and returns what came of it. When it returns
 // no error it has given the sandbox up.
 func (m *Manager) finishProgram(ctx context.Context, h *held, p *reservation, f *thermocline.Function, l *invocationLog, inv *thermocline.Invocation) (*thermocline.Result, error) {
+	began := time.Now()
 	out, err := h.invoke(ctx, sandbox.Invocation{
 		RequestID: inv.RequestID, Payload: inv.Payload, ARN: inv.ARN, Timeout: f.Timeout, TraceID: inv.TraceID,
 	})
@@ -84,8 +85,12 @@ func (m *Manager) finishProgram(ctx context.Context, h *held, p *reservation, f 
 	if err != nil {
 		return nil, err
 	}
+	waited := max(0, time.Since(began)-out.Duration)
 	m.discard(p, f)
 	r := report(out, p.start, f)
+	// The runtime's own start overlaps with the sandbox's; what the program
+	// waited for beyond that is what counts here.
+	r.Init = waited
 	r.Fleet, r.Manager, r.Instance, r.Sandbox = m.o.Fleet, m.o.ID, h.instance.ID(), h.id
 	res := &thermocline.Result{RequestID: inv.RequestID, Payload: out.Payload, ExecutedVersion: f.Version, Report: r}
 	if out.Failure != sandbox.FailureNone {
@@ -113,7 +118,6 @@ func (m *Manager) discard(p *reservation, f *thermocline.Function) {
 		m.pool.Remove(p.id, time.Now())
 		m.mu.Unlock()
 		m.forgetProgram(f)
-		m.wasCold() // there is memory for another spare
 	}()
 }
 
