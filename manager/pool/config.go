@@ -10,14 +10,16 @@ import (
 // Config tunes a pool. The zero value of a field means its default.
 type Config struct {
 	// Worth is the price of a cold start: how much memory may wait how long to
-	// save one, in GB·s. Default 300, for which 128 MB may wait for about forty
-	// minutes. It decides how long idle sandboxes are kept (plan.go).
+	// save one, in GB·s. Default 250, for which 128 MB may wait for half an hour.
+	// It decides how long idle sandboxes are kept (plan.go).
 	Worth float64
 	// Bin is the resolution at which idle times are learned; four hours at the
 	// default of 1 minute, 240 bins in all, are looked ahead.
 	Bin time.Duration
-	// KeepAliveMin and KeepAliveMax bound how long a sandbox is kept after its
-	// use. Defaults: 10 seconds and 4 hours.
+	// KeepAliveMin is how long a function's last sandbox is kept at least while
+	// little is known of its idle times. Default 5
+	// bins. KeepAliveMax bounds
+	// how long any is kept. Default 240 bins.
 	KeepAliveMin, KeepAliveMax time.Duration
 	// KeepAlive is how long a sandbox of the warming pool waits for anybody,
 	// and, if Fixed is set, every idle one for its function. Default 10 minutes.
@@ -52,13 +54,13 @@ func (c Config) Defaults() Config {
 		c.KeepAlive = 10 * time.Minute
 	}
 	if c.Worth == 0 {
-		c.Worth = 300
+		c.Worth = 250
 	}
 	if c.Bin == 0 {
 		c.Bin = time.Minute
 	}
 	if c.KeepAliveMin == 0 {
-		c.KeepAliveMin = 10 * time.Second
+		c.KeepAliveMin = 5 * c.Bin
 	}
 	if c.KeepAliveMax == 0 {
 		c.KeepAliveMax = binCount * c.Bin

@@ -26,7 +26,9 @@ const (
 	priorWeight = 2  // as many idle times as the prior is worth
 	priorGrowth = 0.25
 	// prepareCost is what a preparation costs, as a share of a cold start.
-	prepareCost = 0.05
+	prepareCost = 0.1
+	// fewIdles idle times are little knowledge.
+	fewIdles = 8
 	// replan is by how much the number of idle times grows before a plan is
 	// made anew.
 	replan = 17.0 / 16
@@ -48,7 +50,7 @@ func (p *Pool) plan(f *function, l *level) {
 		// The hazard of the Gamma–Poisson mixture, (a+n)/(b+t), falls below the
 		// price of memory at this t.
 		keep := p.c.Worth*(priorShape+l.n)/gb - priorBins*bin - l.total
-		l.flips[0] = l.since + int64(p.clamp(keep))
+		l.flips[0] = l.since + int64(p.clamp(keep, p.least(f, l)))
 		return
 	}
 	if l.planned == 0 || l.n+1 > l.planned*replan {
@@ -62,7 +64,7 @@ func (p *Pool) plan(f *function, l *level) {
 			l.flips[i] = l.since + int64(at)*int64(p.c.Bin)
 		}
 	}
-	l.flips[0] = max(l.flips[0], l.since+int64(p.c.KeepAliveMin))
+	l.flips[0] = max(l.flips[0], l.since+int64(p.least(f, l)))
 	if l.bins[1] != 0 && l.flips[1] <= l.flips[0] {
 		l.flips[0], l.flips[1], l.flips[2] = l.flips[2], 0, 0
 	}
@@ -71,11 +73,21 @@ func (p *Pool) plan(f *function, l *level) {
 	}
 }
 
-func (p *Pool) clamp(seconds float64) time.Duration {
+func (p *Pool) clamp(seconds float64, least time.Duration) time.Duration {
 	if seconds >= p.c.KeepAliveMax.Seconds() {
 		return p.c.KeepAliveMax
 	}
-	return max(p.c.KeepAliveMin, time.Duration(seconds*float64(time.Second)))
+	return max(least, time.Duration(seconds*float64(time.Second)))
+}
+
+// least is how long a sandbox is kept whatever the plan says: not to be started
+// again within moments, and, while little is known of the function, for as long
+// as somebody who tries it out would expect.
+func (p *Pool) least(f *function, l *level) time.Duration {
+	if f.running == 0 && l.n < fewIdles {
+		return p.c.KeepAliveMin
+	}
+	return min(p.c.KeepAliveMin, p.c.Bin/6)
 }
 
 // survival is S at the beginning of each bin.

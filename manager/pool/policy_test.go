@@ -55,9 +55,10 @@ func TestKeepAlive(t *testing.T) {
 	}{
 		// With the prior alone the hazard is a/(b+t): it is worth P until
 		// t = P·a/m − b = 300·3/0.128 − 1800 = 5231 s.
-		"unknown":           {pool.Config{}, 128, nil, minutes(86), minutes(89)},
-		"unknown and large": {pool.Config{}, 400, nil, minutes(7), minutes(9)}, // 450 s
-		"at half the price": {pool.Config{Worth: 150}, 128, nil, minutes(28), minutes(30)},
+		"unknown":            {pool.Config{Worth: 300}, 128, nil, minutes(86), minutes(89)},
+		"unknown and large":  {pool.Config{Worth: 300}, 400, nil, minutes(7), minutes(9)}, // 450 s
+		"at half the price":  {pool.Config{Worth: 150}, 128, nil, minutes(28), minutes(30)},
+		"unknown, too large": {pool.Config{}, 2048, nil, minutes(5), minutes(5)},
 		// A timer's call comes within a minute of when it is expected: it waits
 		// for 4 minutes at little cost, and for 30 it is let go and prepared.
 		"a timer of four minutes": {pool.Config{}, 128, every(minutes(3.5), 50), minutes(5), 4 * time.Hour},
@@ -68,7 +69,7 @@ func TestKeepAlive(t *testing.T) {
 		"the same, with a most": {pool.Config{KeepAliveMax: time.Hour}, 128, every(4*time.Second, 200), time.Hour, time.Hour},
 		"twice a minute, for 8": {pool.Config{Worth: 8}, 128, exponential(30*time.Second, 400), time.Minute, 25 * time.Minute},
 		"too seldom":            {pool.Config{}, 2048, exponential(2*time.Hour, 400), 0, minutes(1)},
-		"a least":               {pool.Config{KeepAliveMin: minutes(5)}, 2048, exponential(2*time.Hour, 400), minutes(5), minutes(5)},
+		"a least":               {pool.Config{KeepAliveMin: minutes(3)}, 2048, nil, minutes(3), minutes(3)},
 		"fixed":                 {pool.Config{Fixed: true}, 128, every(minutes(30.5), 50), minutes(10), minutes(10)},
 		"scaled":                {pool.Config{Bin: time.Second, Worth: 5}, 128, nil, minutes(86) / 60, minutes(89) / 60},
 	}
