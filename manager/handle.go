@@ -46,6 +46,10 @@ func (m *Manager) Handle(ctx context.Context, inv *thermocline.Invocation, accep
 		m.giveBack(p)
 		return nil, err
 	}
+	if p.start != thermocline.StartWarm {
+		m.coldBegins()
+		defer m.coldEnds()
+	}
 	h, err := m.obtain(ctx, p, f)
 	if err != nil {
 		m.giveUp(p)
@@ -73,7 +77,7 @@ func (m *Manager) run(ctx context.Context, h *held, p *reservation, f *thermocli
 	l := newInvocationLog(m.o.Logs, inv, f.Version, m.o.ID, h.instance.ID(), h.id)
 	l.add(ctx, time.Now(), thermocline.LogStart, startText(inv.RequestID, f.Version))
 	stop := m.flushWhileRunning(ctx, l)
-	h.log.Store(l)
+	prepared := h.begin(ctx, l)
 	out, err := h.invoke(ctx, sandbox.Invocation{
 		RequestID:     inv.RequestID,
 		Payload:       inv.Payload,
@@ -90,6 +94,9 @@ func (m *Manager) run(ctx context.Context, h *held, p *reservation, f *thermocli
 		m.giveUp(p)
 		l.add(ctx, time.Now(), thermocline.LogEnd, endText(inv.RequestID))
 		return nil, errors.Join(platformError(err), l.flush(context.WithoutCancel(ctx)))
+	}
+	if prepared && out.Failure == sandbox.FailureNone {
+		out.Init = 0 // nobody waited for it
 	}
 	r := report(out, p.start, f)
 	r.Fleet, r.Manager, r.Instance, r.Sandbox = m.o.Fleet, m.o.ID, h.instance.ID(), h.id

@@ -20,10 +20,11 @@ type held struct {
 	mu      sync.Mutex
 	sandbox sandbox.Sandbox // nil until it has started
 	frozen  bool
-	fresh   bool // started or specialised, and not yet invoked
 	release func()
 
 	log atomic.Pointer[invocationLog] // of the invocation that runs, nil between
+
+	early earlyLines // what was written while it was prepared
 
 	idleSince atomic.Int64 // Unix nanoseconds; 0 while busy
 	freezing  atomic.Bool  // stands in the freezer's queue
@@ -31,11 +32,67 @@ type held struct {
 
 // output receives the sandbox's lines. Lines between invocations (a background
 // process that outlived its invocation, say) go to nobody: they belong to no
-// request.
+// request. Those of an initialisation ahead of any go to the first.
 func (h *held) output(line sandbox.Line) {
 	if l := h.log.Load(); l != nil {
 		l.output(context.Background(), line)
+		return
 	}
+	h.early.add(line)
+}
+
+// maxEarly bounds the lines that wait for the first invocation, in bytes.
+const maxEarly = 256 << 10
+
+// earlyLines are the lines of a sandbox that is prepared before it is called.
+type earlyLines struct {
+	mu    sync.Mutex
+	open  bool
+	lines []sandbox.Line
+	bytes int
+}
+
+func (e *earlyLines) add(line sandbox.Line) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.open || e.bytes+len(line.Text) > maxEarly {
+		return
+	}
+	e.lines = append(e.lines, line)
+	e.bytes += len(line.Text) + 64
+}
+
+func (e *earlyLines) collect() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.open = true
+}
+
+// take ends the collection and reports whether there was one.
+func (e *earlyLines) take() (lines []sandbox.Line, was bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	lines, was = e.lines, e.open
+	e.lines, e.open, e.bytes = nil, false, 0
+	return lines, was
+}
+
+// begin makes l the log of what the sandbox writes. It reports whether the
+// sandbox was prepared for this, its first invocation.
+func (h *held) begin(ctx context.Context, l *invocationLog) (prepared bool) {
+	lines, prepared := h.early.take()
+	for _, line := range lines {
+		l.output(ctx, line)
+	}
+	h.log.Store(l)
+	return prepared
+}
+
+// initialise lets the function's own start run before anybody calls it.
+func (h *held) initialise(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sandbox.Initialise(ctx)
 }
 
 // invoke thaws the sandbox if need be and runs the invocation.
@@ -49,7 +106,6 @@ func (h *held) invoke(ctx context.Context, inv sandbox.Invocation) (sandbox.Outc
 		}
 		h.frozen = false
 	}
-	h.fresh = false
 	inv.Deadline = time.Now().Add(inv.Timeout)
 	return h.sandbox.Invoke(ctx, inv)
 }

@@ -52,13 +52,8 @@ func (m *Manager) watchInstance(in instance.Instance) {
 	<-in.Done()
 	m.mu.Lock()
 	delete(m.instances, in.ID())
-	var lost []*held
-	for _, id := range m.pool.RemoveInstance(in.ID(), time.Now()) {
-		if h := m.held[id]; h != nil {
-			delete(m.held, id)
-			lost = append(lost, h)
-		}
-	}
+	delete(m.giving, in.ID())
+	lost := m.takeHeld(m.pool.RemoveInstance(in.ID(), time.Now()))
 	m.mu.Unlock()
 	m.closeAll(lost)
 }
@@ -68,7 +63,7 @@ func (m *Manager) watchInstance(in instance.Instance) {
 func (m *Manager) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { m.freezer.run(ctx, m.cannotFreeze) })
-	background.Go(func() { m.keepWarm(ctx) })
+	background.Go(func() { m.keepReady(ctx) })
 	defer background.Wait()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -80,30 +75,26 @@ func (m *Manager) Run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		case <-m.wake:
-			// Nothing expires sooner than a keep-alive from now, so a wake-up only
-			// matters when nothing was waiting; do not spin on a busy manager.
-			if next < time.Minute {
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-timer.C:
-				}
+			// What was released may be due before the timer ends. Do not spin on a
+			// busy manager: a quarter of a second is soon enough.
+			timer.Reset(min(next, wakeEvery))
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-timer.C:
 			}
 		}
 	}
 }
 
-// expire closes what is over and returns how long to sleep.
+// wakeEvery bounds how often a busy manager looks at what is due.
+const wakeEvery = 250 * time.Millisecond
+
+// expire closes what is over, has the background look at what is due, and returns how long to sleep.
 func (m *Manager) expire() time.Duration {
 	now := time.Now()
 	m.mu.Lock()
-	var gone []*held
-	for _, id := range m.pool.Expire(now) {
-		if h := m.held[id]; h != nil {
-			delete(m.held, id)
-			gone = append(gone, h)
-		}
-	}
+	gone := m.takeHeld(m.pool.Expire(now))
 	var empty []instance.Instance
 	for _, id := range m.pool.IdleInstances(now) {
 		if in := m.instances[id]; in != nil {
@@ -112,6 +103,7 @@ func (m *Manager) expire() time.Duration {
 	}
 	next := m.pool.Next()
 	m.mu.Unlock()
+	m.hasWork()
 	m.closeAll(gone)
 	for _, in := range empty {
 		if err := in.Close(context.Background()); err != nil {

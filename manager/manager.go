@@ -80,6 +80,7 @@ type Manager struct {
 	log     *slog.Logger
 	freezer *freezer
 	prefix  string // of sandbox ids
+	share   *share // of the node's memory, nil if all of it is this manager's
 
 	growing sync.Mutex // held while an instance is acquired; before mu
 
@@ -87,14 +88,19 @@ type Manager struct {
 	pool      *pool.Pool
 	held      map[string]*held
 	instances map[string]instance.Instance
-	closed    bool // no new sandboxes
+	giving    map[string]bool // instances that are given back; see vacate.go
+	closed    bool            // no new sandboxes
+
+	ahead []pool.Need // what keepReady has still to prepare; its own
 
 	outstanding atomic.Int64
 	slotsNow    atomic.Int64 // as of slotsAt, Unix nanoseconds
 	slotsAt     atomic.Int64
 	draining    atomic.Bool
 	next        atomic.Int64   // numbers sandboxes
-	cold        chan struct{}  // a cold start was served
+	colds       atomic.Int64   // invocations under way that found no warm sandbox
+	quiet       chan struct{}  // there are none of these any more
+	todo        chan struct{}  // keepReady should look again
 	wake        chan struct{}  // the pool's next deadline may have moved
 	work        sync.WaitGroup // starts, closes and handlers under way
 }
@@ -102,7 +108,7 @@ type Manager struct {
 // New returns a manager. It holds nothing until Run or Handle is called.
 func New(o Options) *Manager {
 	o.defaults()
-	return &Manager{
+	m := &Manager{
 		o:         o,
 		log:       o.Logger.With("manager", o.ID, "fleet", o.Fleet),
 		freezer:   newFreezer(o.FreezeAfter),
@@ -110,9 +116,16 @@ func New(o Options) *Manager {
 		pool:      pool.New(o.Pool),
 		held:      map[string]*held{},
 		instances: map[string]instance.Instance{},
-		cold:      make(chan struct{}, 1),
+		giving:    map[string]bool{},
+		quiet:     make(chan struct{}, 1),
+		todo:      make(chan struct{}, 1),
 		wake:      make(chan struct{}, 1),
 	}
+	if s, ok := o.Provider.(*share); ok {
+		m.share = s
+		s.attach(m)
+	}
+	return m
 }
 
 // sandboxPrefix makes the ids of sandboxes short and unique on the machine,

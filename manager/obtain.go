@@ -28,27 +28,6 @@ func needOf(f *thermocline.Function) pool.Need {
 	}
 }
 
-// reserve decides, without I/O except where a new instance is needed.
-func (m *Manager) reserve(ctx context.Context, f *thermocline.Function) (*reservation, error) {
-	n := needOf(f)
-	if r, ok := m.tryReserve(n); ok {
-		return r, nil
-	}
-	// One at a time: who comes second may find room in what the first acquired.
-	m.growing.Lock()
-	defer m.growing.Unlock()
-	if r, ok := m.tryReserve(n); ok {
-		return r, nil
-	}
-	if err := m.acquireInstance(ctx, f.MemoryMB); err != nil {
-		return nil, err
-	}
-	if r, ok := m.tryReserve(n); ok {
-		return r, nil
-	}
-	return nil, refused("the manager has no memory left for the function")
-}
-
 // tryReserve asks the pool.
 func (m *Manager) tryReserve(n pool.Need) (*reservation, bool) {
 	r, ok := m.askPool(n)
@@ -69,14 +48,12 @@ func (m *Manager) askPool(n pool.Need) (*reservation, bool) {
 	// instance, while the provider has memory, costs nothing. So the pool may
 	// evict only when no instance can be had.
 	n.NoEvict = m.canGrow(n.MemoryMB)
-	d := m.pool.Acquire(n, now)
-	r := &reservation{need: n, id: d.Sandbox, at: d.Instance}
-	for _, id := range d.Evict {
-		if h := m.held[id]; h != nil {
-			delete(m.held, id)
-			r.evict = append(r.evict, h)
-		}
-	}
+	return m.book(n, m.pool.Acquire(n, now), now)
+}
+
+// book carries a decision into the table. It needs the lock.
+func (m *Manager) book(n pool.Need, d pool.Decision, now time.Time) (*reservation, bool) {
+	r := &reservation{need: n, id: d.Sandbox, at: d.Instance, evict: m.takeHeld(d.Evict)}
 	switch d.Action {
 	case pool.Warm:
 		r.start, r.held, r.reused = thermocline.StartWarm, m.held[r.id], true
@@ -120,6 +97,9 @@ func (m *Manager) bind(ctx context.Context, r *reservation, f *thermocline.Funct
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.release = release
+	if r.need.Ahead {
+		h.early.collect()
+	}
 	var err error
 	if r.start == thermocline.StartPooled {
 		err = m.specialise(ctx, h, binding)
@@ -134,7 +114,6 @@ func (m *Manager) bind(ctx context.Context, r *reservation, f *thermocline.Funct
 	m.mu.Lock()
 	m.pool.Started(r.id, time.Since(began))
 	m.mu.Unlock()
-	m.wasCold()
 	return h, nil
 }
 
@@ -163,6 +142,9 @@ func (m *Manager) giveBack(r *reservation) {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if h := m.held[r.id]; h != nil {
+		defer m.left(h)
+	}
 	switch {
 	case r.reused:
 		m.pool.Release(r.id, r.need.Generation, now)
@@ -180,6 +162,9 @@ func (m *Manager) giveUp(r *reservation) {
 	h := m.held[r.id]
 	delete(m.held, r.id)
 	m.pool.Remove(r.id, time.Now())
+	if h != nil {
+		m.left(h)
+	}
 	m.mu.Unlock()
 	if h != nil {
 		m.closeAll([]*held{h})
@@ -195,9 +180,14 @@ func (m *Manager) release(h *held, f *thermocline.Function) {
 		m.pool.Remove(h.id, now)
 		delete(m.held, h.id)
 	}
+	m.left(h)
+	waits := m.held[h.id] == h
 	m.mu.Unlock()
-	if !kept {
+	switch {
+	case !kept:
 		m.closeAll([]*held{h})
+		return
+	case !waits: // its instance is given back
 		return
 	}
 	m.freezer.idle(h, now)

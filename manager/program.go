@@ -40,6 +40,8 @@ func (m *Manager) runProgram(ctx context.Context, inv *thermocline.Invocation, a
 		m.forgetProgram(f)
 		return nil, err
 	}
+	m.coldBegins()
+	defer m.coldEnds()
 	written := &written{limit: thermocline.MaxProgramOutput}
 	l := newInvocationLog(written, inv, f.Version, m.o.ID, p.at, p.id)
 	began := time.Now()
@@ -116,6 +118,9 @@ func (m *Manager) discard(p *reservation, f *thermocline.Function) {
 			delete(m.held, p.id)
 		}
 		m.pool.Remove(p.id, time.Now())
+		if h != nil {
+			m.left(h)
+		}
 		m.mu.Unlock()
 		m.forgetProgram(f)
 	}()

@@ -8,20 +8,96 @@ import (
 	"thermocline/sandbox"
 )
 
-// bootTimeout bounds the boot of a sandbox of the warming pool.
-const bootTimeout = 30 * time.Second
+const (
+	// bootTimeout bounds the boot of a sandbox of the warming pool.
+	bootTimeout = 30 * time.Second
+	// yieldFor is how long the work in the background gives way to cold starts
+	// that are served: they want the processors for a few ms, and a boot takes
+	// tens.
+	yieldFor = 100 * time.Millisecond
+)
 
-// keepWarm fills the warming pool whenever a cold start took from it, one
-// sandbox at a time: invocations come first.
-func (m *Manager) keepWarm(ctx context.Context) {
+// keepReady prepares what the pool wants ahead of calls, and fills the warming
+// pool, one sandbox at a time: invocations come first.
+func (m *Manager) keepReady(ctx context.Context) {
+	m.makeRoomForSpares(ctx)
 	for {
+		for ctx.Err() == nil && m.readyOne(ctx) {
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-m.cold:
+		case <-m.todo:
 		}
-		for ctx.Err() == nil && m.warmOne(ctx) {
+	}
+}
+
+// readyOne does one thing and reports whether there may be more to do.
+func (m *Manager) readyOne(ctx context.Context) bool {
+	m.yield(ctx)
+	if n, ok := m.nextAhead(); ok {
+		m.prepare(ctx, n)
+		return true
+	}
+	return m.warmOne(ctx)
+}
+
+// yield waits until no cold start is served, for a while.
+func (m *Manager) yield(ctx context.Context) {
+	if m.colds.Load() == 0 {
+		return
+	}
+	t := time.NewTimer(yieldFor)
+	defer t.Stop()
+	for m.colds.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			return
+		case <-m.quiet:
 		}
+	}
+}
+
+// coldBegins and coldEnds frame an invocation that found no warm sandbox.
+func (m *Manager) coldBegins() { m.colds.Add(1) }
+
+func (m *Manager) coldEnds() {
+	if m.colds.Add(-1) == 0 {
+		select {
+		case m.quiet <- struct{}{}:
+		default:
+		}
+	}
+	m.hasWork()
+}
+
+// hasWork wakes keepReady.
+func (m *Manager) hasWork() {
+	select {
+	case m.todo <- struct{}{}:
+	default:
+	}
+}
+
+// makeRoomForSpares acquires the first instance of a manager that is to have
+// spares from the beginning.
+func (m *Manager) makeRoomForSpares(ctx context.Context) {
+	if len(m.o.Pool.Spares) == 0 || m.o.Pool.WarmMB < 0 {
+		return
+	}
+	m.growing.Lock()
+	defer m.growing.Unlock()
+	m.mu.Lock()
+	some := len(m.instances) > 0
+	m.mu.Unlock()
+	if some {
+		return
+	}
+	// Without one the first invocation makes it, and the spares come then.
+	if err := m.acquireInstance(ctx, m.o.Pool.Spares[0].MemoryMB); err != nil && ctx.Err() == nil {
+		m.log.Info("no instance for the warming pool yet", "error", err)
 	}
 }
 
@@ -41,27 +117,34 @@ func (m *Manager) warmOne(ctx context.Context) bool {
 	})
 	h.sandbox = box
 	h.mu.Unlock()
+	if err != nil && ctx.Err() == nil {
+		m.log.Warn("a sandbox of the warming pool did not boot", "sandbox", h.id, "runtime", spare.Runtime, "error", err)
+	}
+	// It is not frozen: what waits in it is ours, and thawing takes time.
+	return m.settle(h, err == nil, time.Since(began))
+}
+
+// settle puts a sandbox that was made ready in the background among those that
+// wait, or closes it. It reports whether it waits.
+func (m *Manager) settle(h *held, ok bool, took time.Duration) bool {
 	now := time.Now()
 	m.mu.Lock()
 	kept := false
-	if err == nil && m.held[h.id] == h { // its instance is still there
-		m.pool.Started(h.id, now.Sub(began))
+	if ok && m.held[h.id] == h { // its instance is still there
+		m.pool.Started(h.id, took)
 		kept = !m.closed && m.pool.Release(h.id, 0, now)
 	}
 	if !kept {
 		m.pool.Remove(h.id, now)
 		delete(m.held, h.id)
 	}
+	m.left(h)
+	waits := kept && m.held[h.id] == h // and its instance is not given back
 	m.mu.Unlock()
 	if !kept {
-		if err != nil && ctx.Err() == nil {
-			m.log.Warn("a sandbox of the warming pool did not boot", "sandbox", h.id, "runtime", spare.Runtime, "error", err)
-		}
 		m.closeAll([]*held{h})
-		return false
 	}
-	m.freezer.idle(h, now)
-	return true
+	return waits
 }
 
 // reserveSpare sets memory aside for what the warming pool wants most, nil when
@@ -88,12 +171,4 @@ func (m *Manager) reserveSpare() (*held, pool.Spare) {
 		return h, spare
 	}
 	return nil, pool.Spare{}
-}
-
-// wasCold wakes keepWarm.
-func (m *Manager) wasCold() {
-	select {
-	case m.cold <- struct{}{}:
-	default:
-	}
 }

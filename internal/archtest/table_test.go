@@ -38,13 +38,15 @@ var imports = map[string]reasons{
 
 	// Stage 5.
 	"manager": {
-		"":             nouns,
-		"manager/pool": "the policy that it carries out",
-		"instance":     "acquires instances; the contract",
-		"sandbox":      "starts sandboxes and invokes in them; the contract",
+		"":               nouns,
+		"manager/pool":   "the policy that it carries out",
+		"manager/ledger": "how the memory is shared, likewise",
+		"instance":       "acquires instances; the contract",
+		"sandbox":        "starts sandboxes and invokes in them; the contract",
 	},
 	"manager/pool":      {"": nouns},
 	"manager/autoscale": {"": nouns},
+	"manager/ledger":    {},
 
 	// Stage 6.
 	"instance":                        {"": nouns, "sandbox": "an instance starts sandboxes; the contract"},
@@ -131,7 +133,7 @@ var modules = []module{
 
 // pure are the packages that run in a simulator too: no I/O, no goroutines, no
 // clock of their own, no global random source.
-var pure = []string{"history", "fleet", "manager/pool", "manager/autoscale"}
+var pure = []string{"history", "fleet", "manager/pool", "manager/autoscale", "manager/ledger"}
 
 // extended may import golang.org/x: all but the nouns and the pure packages.
 func extended(pkg string) bool {
