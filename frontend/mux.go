@@ -60,6 +60,7 @@ var operations = index([]operation{
 	{name: "GetFunctionRecursionConfig", method: "GET", pattern: "/2024-08-31/functions/{}/recursion-config", serve: (*request).getRecursion},
 	{name: "PutFunctionRecursionConfig", method: "PUT", pattern: "/2024-08-31/functions/{}/recursion-config", serve: (*request).putRecursion},
 
+	{name: "RunProgram", method: "POST", pattern: "/thermocline/v1/run", serve: (*request).runProgram, maxBody: maxRunBody},
 	{name: "ExplainFunction", method: "GET", pattern: "/thermocline/v1/functions/{}/explain", serve: (*request).explain},
 	{name: "GetLogs", method: "GET", pattern: "/thermocline/v1/functions/{}/logs", serve: (*request).logs},
 	{name: "ListFleets", method: "GET", pattern: "/thermocline/v1/fleets", serve: (*request).fleets},

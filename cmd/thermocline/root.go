@@ -53,6 +53,7 @@ eval "$(thermocline env)" sets, else in ~/.thermocline.`,
 		newServeCmd(g), newEnvCmd(g), newConfigCmd(g), newVersionCmd(g),
 		newDeployCmd(g), newInvokeCmd(g), newListCmd(g), newDeleteCmd(g),
 		newLogsCmd(g), newExplainCmd(g), newFleetsCmd(g), newRuntimeCmd(g),
+		newRunCmd(g),
 	)
 	return root
 }
