@@ -82,12 +82,13 @@ type Fleet struct {
 	Stay      string                      `json:"stay,omitempty"`
 	Dwell     string                      `json:"dwell"` // 10m0s
 	Functions int                         `json:"functions"`
-	Rate      float64                     `json:"rate"` // invocations per second
-	Queued    int                         `json:"queued"`
-	Managers  []thermocline.ManagerStatus `json:"managers"`
+	Rate      float64                     `json:"rate"`               // invocations per second
+	Queued    *int                        `json:"queued,omitempty"`   // the operator's keys see it
+	Managers  []thermocline.ManagerStatus `json:"managers,omitempty"` // the operator's keys see them
 }
 
-// Fleets returns the fleets in the order in which they claim functions.
+// Fleets returns the fleets in the order in which they claim functions. Keys of
+// other accounts than the operator's see their own functions only.
 func (c *Client) Fleets(ctx context.Context) ([]Fleet, error) {
 	var body struct {
 		Fleets []Fleet `json:"fleets"`

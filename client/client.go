@@ -84,9 +84,22 @@ func New(o Options) (*Client, error) {
 
 // get reads one JSON answer into out.
 func (c *Client) get(ctx context.Context, path string, query url.Values, sign bool, out any) error {
+	return c.call(ctx, http.MethodGet, path, query, nil, sign, out)
+}
+
+// call sends in as JSON, unless it is nil, and reads one JSON answer into out,
+// unless that is nil.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, in any, sign bool, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	answer, err := c.do(ctx, path, query, sign)
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return err
+		}
+	}
+	answer, err := c.do(ctx, method, path, query, body, sign)
 	if err != nil {
 		return err
 	}
@@ -98,15 +111,18 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, sign bo
 	if len(raw) > maxAnswer {
 		return fmt.Errorf("the answer of %s is larger than %d bytes", path, maxAnswer)
 	}
+	if out == nil {
+		return nil
+	}
 	if err := json.Unmarshal(raw, out); err != nil {
 		return fmt.Errorf("the answer of %s is no JSON as expected: %w", path, err)
 	}
 	return nil
 }
 
-// do sends a GET and returns an answer of status 200, whose body the caller
+// do sends a request and returns an answer of success, whose body the caller
 // closes. Other statuses become errors.
-func (c *Client) do(ctx context.Context, path string, query url.Values, sign bool) (*http.Response, error) {
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, body []byte, sign bool) (*http.Response, error) {
 	u := *c.base
 	escaped := strings.TrimSuffix(u.EscapedPath(), "/") + Prefix + path
 	plain, err := url.PathUnescape(escaped)
@@ -114,12 +130,15 @@ func (c *Client) do(ctx context.Context, path string, query url.Values, sign boo
 		return nil, fmt.Errorf("path %q: %w", escaped, err)
 	}
 	u.Path, u.RawPath, u.RawQuery = plain, escaped, query.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
+	if len(body) > 0 {
+		request.Header.Set("Content-Type", "application/json")
+	}
 	if sign {
-		if err := c.sign(ctx, request); err != nil {
+		if err := c.sign(ctx, request, body); err != nil {
 			return nil, err
 		}
 	}
@@ -130,7 +149,7 @@ func (c *Client) do(ctx context.Context, path string, query url.Values, sign boo
 		}
 		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, c.o.Endpoint, err)
 	}
-	if answer.StatusCode != http.StatusOK {
+	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		defer answer.Body.Close()
 		return nil, decodeError(answer)
 	}
@@ -143,10 +162,10 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// sign signs a request without a body.
-func (c *Client) sign(ctx context.Context, r *http.Request) error {
-	empty := sha256.Sum256(nil)
-	hash := hex.EncodeToString(empty[:])
+// sign signs a request with its body.
+func (c *Client) sign(ctx context.Context, r *http.Request, body []byte) error {
+	sum := sha256.Sum256(body)
+	hash := hex.EncodeToString(sum[:])
 	r.Header.Set("X-Amz-Content-Sha256", hash)
 	who := aws.Credentials{AccessKeyID: c.o.AccessKeyID, SecretAccessKey: c.o.SecretAccessKey, SessionToken: c.o.SessionToken}
 	if err := c.signer.SignHTTP(ctx, who, r, hash, "lambda", c.o.Region, c.now()); err != nil {

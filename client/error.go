@@ -23,6 +23,8 @@ func kindOf(status int, code string) thermocline.Kind {
 		return thermocline.KindValidation
 	case "ResourceNotFoundException":
 		return thermocline.KindNotFound
+	case "ResourceConflictException":
+		return thermocline.KindConflict
 	case "TooManyRequestsException":
 		return thermocline.KindThrottled
 	}

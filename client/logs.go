@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -43,7 +44,7 @@ func (c *Client) Logs(ctx context.Context, q LogQuery, each func(thermocline.Log
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	answer, err := c.do(ctx, functionPath(q.Function)+"/logs", query, true)
+	answer, err := c.do(ctx, http.MethodGet, functionPath(q.Function)+"/logs", query, nil, true)
 	if err != nil {
 		return err
 	}

@@ -26,22 +26,27 @@ commands of thermocline at the server of a data directory:
 			if asJSON {
 				return g.env.printJSON(s.Credentials)
 			}
-			for _, v := range [][2]string{
-				{"AWS_ENDPOINT_URL_LAMBDA", s.Endpoint},
-				{"AWS_ACCESS_KEY_ID", s.AccessKeyID},
-				{"AWS_SECRET_ACCESS_KEY", s.SecretAccessKey},
-				{"AWS_REGION", s.Region},
-				{"AWS_DEFAULT_REGION", s.Region}, // version 1 of the aws command
-			} {
-				if _, err := fmt.Fprintf(g.env.stdout, "export %s=%s\n", v[0], quote(v[1])); err != nil {
-					return err
-				}
-			}
-			// A token left from another account would spoil the signature.
-			_, err = fmt.Fprintln(g.env.stdout, "unset AWS_SESSION_TOKEN")
-			return err
+			return g.env.printExports(s.Credentials)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// printExports prints the commands of a shell that set the environment.
+func (e *env) printExports(c Credentials) error {
+	for _, v := range [][2]string{
+		{"AWS_ENDPOINT_URL_LAMBDA", c.Endpoint},
+		{"AWS_ACCESS_KEY_ID", c.AccessKeyID},
+		{"AWS_SECRET_ACCESS_KEY", c.SecretAccessKey},
+		{"AWS_REGION", c.Region},
+		{"AWS_DEFAULT_REGION", c.Region}, // version 1 of the aws command
+	} {
+		if _, err := fmt.Fprintf(e.stdout, "export %s=%s\n", v[0], quote(v[1])); err != nil {
+			return err
+		}
+	}
+	// A token left from another account would spoil the signature.
+	_, err := fmt.Fprintln(e.stdout, "unset AWS_SESSION_TOKEN")
+	return err
 }

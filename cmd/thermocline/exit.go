@@ -73,6 +73,7 @@ func explainError(err error) *exitError {
 const (
 	hintList   = "`thermocline list` shows the functions there are"
 	hintKeys   = "the server does not know this key: is it another data directory's? Set the environment anew with `eval \"$(thermocline env --data DIR)\"`"
+	hintScope  = "use a key that may: `thermocline keys create` makes one, `thermocline accounts list` shows whose this is"
 	hintFull   = "all is busy: try again, or raise the capacity (`thermocline fleets` shows it)"
 	hintLogs   = "the server's own log says why"
 	hintUpdate = "a change is under way: try again in a moment"
@@ -103,8 +104,10 @@ func byCode(api smithy.APIError) *exitError {
 		e.hint = hintUpdate
 	case "TooManyRequestsException":
 		e.hint = hintFull
-	case "InvalidSignatureException", "UnrecognizedClientException", "IncompleteSignatureException", "AccessDeniedException":
+	case "InvalidSignatureException", "UnrecognizedClientException", "IncompleteSignatureException":
 		e.hint = hintKeys
+	case "AccessDeniedException":
+		e.hint = hintScope
 	case "ServiceException":
 		e.hint = hintLogs
 	}

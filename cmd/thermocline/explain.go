@@ -13,11 +13,16 @@ import (
 
 func newExplainCmd(g *globals) *cobra.Command {
 	var asJSON bool
+	var qualifier string
 	c := &cobra.Command{
 		Use:   "explain NAME",
 		Short: "Say where a function's requests go, and why",
 		Long: `Say where a function's requests go, and why: its usage, each criterion with its
-value, the fleet and since when, the managers, and what would change it.`,
+value, the fleet and since when, the managers, and what would change it. Each
+version of a function has a usage and a fleet of its own.
+
+  thermocline explain hello
+  thermocline explain hello --qualifier 3`,
 		Args: exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := g.server()
@@ -29,7 +34,11 @@ value, the fleet and since when, the managers, and what would change it.`,
 				return err
 			}
 			defer own.Close()
-			x, err := own.Explain(c.Context(), args[0])
+			name := args[0]
+			if qualifier != "" {
+				name += ":" + qualifier // as in an ARN
+			}
+			x, err := own.Explain(c.Context(), name)
 			if err != nil {
 				return s.explain(c.Context(), err)
 			}
@@ -39,6 +48,7 @@ value, the fleet and since when, the managers, and what would change it.`,
 			return g.env.printExplanation(x)
 		},
 	}
+	c.Flags().StringVar(&qualifier, "qualifier", "", "version or `alias` ($LATEST when not given)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

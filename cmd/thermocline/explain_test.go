@@ -25,3 +25,10 @@ func TestExplainOfNothing(t *testing.T) {
 	server.on("GET /thermocline/v1/functions/f/explain", 404, notFoundF, notFoundHeader...)
 	m.run(t, "explain", "f").want(t, exitNotFound, "Function not found", "thermocline list")
 }
+
+func TestExplainOfAVersion(t *testing.T) {
+	m := newMachine(t)
+	server, _ := m.serve(t)
+	server.on("GET /thermocline/v1/functions/f:3/explain", 200, explanationF)
+	m.run(t, "explain", "f", "--qualifier", "3").want(t, 0, "is in the fleet")
+}

@@ -14,7 +14,9 @@ func newFleetsCmd(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "fleets",
 		Short: "Show the fleets with their managers, instances, sandboxes, rates and queues",
-		Args:  exactly(),
+		Long: `Show the fleets with their managers, instances, sandboxes, rates and queues. A
+key of another account than the operator's sees its own functions only.`,
+		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := g.server()
 			if err != nil {
@@ -41,10 +43,15 @@ func newFleetsCmd(g *globals) *cobra.Command {
 
 func (e *env) printFleets(fleets []client.Fleet) error {
 	for i, f := range fleets {
-		if i > 0 {
+		if i > 0 && f.Queued != nil {
 			fmt.Fprintln(e.stdout)
 		}
-		fmt.Fprintf(e.stdout, "%s (%s): %d functions, %s requests/s, %d queued\n", f.Name, f.Dispatch, f.Functions, number(f.Rate), f.Queued)
+		fmt.Fprintf(e.stdout, "%s (%s): %d functions, %s requests/s", f.Name, f.Dispatch, f.Functions, number(f.Rate))
+		if f.Queued == nil { // what is not the operator's does not see the insides
+			fmt.Fprintln(e.stdout)
+			continue
+		}
+		fmt.Fprintf(e.stdout, ", %d queued\n", *f.Queued)
 		var rows [][]string
 		for _, m := range f.Managers {
 			memory, used := 0, 0

@@ -14,3 +14,14 @@ func TestFleets(t *testing.T) {
 	m.run(t, "fleets").want(t, 0, "high-volume (direct): 2 functions, 12.5 requests/s, 1 queued", "256/1024 MB", "low-volume (queue): 0 functions")
 	m.run(t, "fleets", "--json").want(t, 0, `"rate": 12.5`)
 }
+
+// Who is not the operator gets no managers and no queue.
+func TestFleetsOfATenant(t *testing.T) {
+	m := newMachine(t)
+	server, _ := m.serve(t)
+	server.on("GET /thermocline/v1/fleets", 200, `{"fleets":[{"name":"high-volume","dispatch":"direct","functions":1,"rate":2},{"name":"low-volume","dispatch":"queue"}]}`)
+	r := m.run(t, "fleets")
+	if want := "high-volume (direct): 1 functions, 2 requests/s\nlow-volume (queue): 0 functions, 0 requests/s\n"; r.stdout != want {
+		t.Errorf("got  %q\nwant %q", r.stdout, want)
+	}
+}

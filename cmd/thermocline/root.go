@@ -53,6 +53,8 @@ eval "$(thermocline env)" sets, else in ~/.thermocline.`,
 		newServeCmd(g), newEnvCmd(g), newConfigCmd(g), newVersionCmd(g),
 		newDeployCmd(g), newInvokeCmd(g), newListCmd(g), newDeleteCmd(g),
 		newLogsCmd(g), newExplainCmd(g), newFleetsCmd(g), newRuntimeCmd(g),
+		newSimulateCmd(g),
+		newAccountsCmd(g), newKeysCmd(g),
 		newRunCmd(g),
 	)
 	return root
