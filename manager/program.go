@@ -42,6 +42,8 @@ func (m *Manager) runProgram(ctx context.Context, inv *thermocline.Invocation, a
 	}
 	m.coldBegins()
 	defer m.coldEnds()
+	m.coldBegins()
+	defer m.coldEnds()
 	written := &written{limit: thermocline.MaxProgramOutput}
 	l := newInvocationLog(written, inv, f.Version, m.o.ID, p.at, p.id)
 	began := time.Now()
