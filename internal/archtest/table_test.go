@@ -70,6 +70,8 @@ var imports = map[string]reasons{
 	"store/natsstore": {"": nouns, "store": "the contract that it fulfils"},
 	"store/storetest": {"": nouns, "store": "the contract that its suite tests"},
 	"client":          {"": nouns},
+	"trace":           {},
+	"simulate":        {"": nouns, "trace": "the workload", "history": "the policy that it plays", "fleet": "the policy that it plays", "manager/pool": "the policy that it plays", "manager/autoscale": "the policy that it plays"},
 	"e2e":             {},
 	"e2e/load":        {},
 	"e2e/bench":       {"sandbox/bootstrap": "runs the same runtime process without a sandbox"},
@@ -98,6 +100,8 @@ var imports = map[string]reasons{
 		"store/code":            "wiring: the cache of unpacked code",
 		"store/natsstore":       "wiring: the store",
 		"internal/natsserver":   "wiring: the embedded server",
+		"trace":                 "reads the traces of simulate",
+		"simulate":              "the simulate command",
 	},
 }
 

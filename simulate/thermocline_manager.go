@@ -1,0 +1,440 @@
+package simulate
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"thermocline"
+	"thermocline/manager/pool"
+)
+
+// manager is one instance manager: the pool decides, this carries it out on
+// virtual time, as package manager does live.
+type manager struct {
+	index       int
+	fleet       int
+	info        thermocline.ManagerInfo // what does not change of it
+	pool        *pool.Pool
+	instances   []int32 // held, by number
+	usedMB      int     // promised to sandboxes
+	sandboxes   int
+	busy        int // of these, start or run for a request
+	waitMB      int // promised to those that wait
+	outstanding int
+	next        int64 // when the pool is to be asked for what is over, 0: not
+	booting     bool  // one of the warming pool; one at a time
+}
+
+// heldBox is one sandbox. Places are used again, with the same name.
+type heldBox struct {
+	manager  int32
+	instance int32
+	mb       int32
+	request  int32
+	gen      uint16 // of the place
+	waits    bool   // its memory counts as idle
+	live     bool
+	booting  bool // on its way into the warming pool
+	cost     int64
+}
+
+// hire makes the managers of every fleet.
+func (n *node) hire() {
+	// Each manager has to find an instance of its own.
+	each := max(1, min(n.o.Managers, n.o.Instances/len(n.fleets)))
+	n.byName = map[string]*manager{}
+	for index := range n.fleets {
+		f := &n.fleets[index]
+		n.waiting = append(n.waiting, waitQueue{none, none})
+		for k := range each {
+			m := &manager{
+				index: len(n.managers), fleet: index,
+				info: thermocline.ManagerInfo{ID: fmt.Sprintf("node-%s-%d", f.Name, k+1), Fleet: f.Name, Node: "node"},
+				pool: pool.New(pool.Config{KeepAlive: f.KeepAlive, Slots: n.o.Slots}),
+			}
+			n.managers = append(n.managers, m)
+			n.byName[m.info.ID] = m
+		}
+	}
+	n.stock.fill(n.o.Instances, len(n.managers))
+	for _, f := range n.frontends {
+		for _, m := range n.managers {
+			f.infos = append(f.infos, n.infoOf(m))
+		}
+	}
+}
+
+// smallestMB is the memory that a sandbox is thought to take at least.
+const smallestMB = 128
+
+// infoOf is what a manager says of itself, as Manager.Info has it live: what
+// it runs, and what free memory would hold of sandboxes like those it has, as
+// far as there are slots.
+func (n *node) infoOf(m *manager) thermocline.ManagerInfo {
+	more := n.stock.available(m.index)
+	memory := (len(m.instances)+more)*n.o.MemoryMB - m.usedMB + m.waitMB
+	each := smallestMB
+	if m.sandboxes > 0 {
+		each = max(each, m.usedMB/m.sandboxes)
+	}
+	info := m.info
+	info.Outstanding = m.outstanding
+	info.Slots = min(m.busy+memory/each, (len(m.instances)+more)*n.o.Slots)
+	return info
+}
+
+// take asks a manager to run a request, and reports whether it does.
+func (n *node) take(m *manager, i int32) bool {
+	req := &n.requests[i]
+	d, need := n.acquire(m, req.function)
+	var b int32
+	k := warm
+	switch d.Action {
+	case pool.Warm:
+		b = n.boxOf(d.Sandbox)
+		n.setWaits(b, false)
+		n.boxes[b].cost = 0
+	case pool.Specialise:
+		k, b = pooled, n.boxOf(d.Sandbox)
+		n.setWaits(b, false)
+		n.resize(b, int32(need.MemoryMB))
+		n.boxes[b].cost = n.pooledStart()
+	case pool.Start:
+		k, b = full, n.create(m, d.Instance, need)
+		n.boxes[b].cost = n.coldStart()
+	default:
+		return false
+	}
+	box := &n.boxes[b]
+	box.request, req.sandbox = i, b
+	m.busy++
+	m.outstanding++
+	if k != warm { // up before its invocation ends, however short that is
+		n.events.push(event{at: n.now + box.cost, kind: evReady, arg: b, gen: box.gen})
+	}
+	n.begin(i, k, box.cost)
+	if k != warm {
+		n.prepare(m)
+		n.warmUp(m)
+	}
+	n.schedule(m)
+	return true
+}
+
+// acquire asks the pool, and has the manager take another instance where that
+// helps: as long as one can be had nothing is evicted.
+func (n *node) acquire(m *manager, function int32) (pool.Decision, pool.Need) {
+	need := n.needs[function]
+	need.NoEvict = n.stock.available(m.index) > 0
+	d := m.pool.Acquire(need, n.clock())
+	n.evicted(m, d.Evict)
+	if d.Action != pool.Refuse || !need.NoEvict {
+		return d, need
+	}
+	at := n.stock.take(m.index)
+	m.instances = append(m.instances, at)
+	m.pool.AddInstance(instanceName(at), n.o.MemoryMB, n.clock())
+	n.hold(1)
+	need.NoEvict = n.stock.available(m.index) > 0
+	d = m.pool.Acquire(need, n.clock())
+	n.evicted(m, d.Evict)
+	return d, need
+}
+
+func instanceName(at int32) string { return strconv.Itoa(int(at)) }
+
+// finish gives a sandbox back after its invocation.
+func (n *node) finish(m *manager, b int32) {
+	box := &n.boxes[b]
+	m.busy--
+	m.outstanding--
+	box.request = none
+	if !m.pool.Release(n.names[b], 0, n.clock()) {
+		n.forget(b)
+	} else {
+		n.setWaits(b, true)
+	}
+	n.schedule(m)
+}
+
+// ready notes that a sandbox is up: one of the warming pool or one that was
+// prepared waits from now on.
+func (n *node) ready(e event) {
+	box := &n.boxes[e.arg]
+	if !box.live || box.gen != e.gen {
+		return
+	}
+	m := n.managers[box.manager]
+	m.pool.Started(n.names[e.arg], time.Duration(box.cost))
+	if box.request != none {
+		return
+	}
+	if box.booting {
+		box.booting, m.booting = false, false
+	}
+	if !m.pool.Release(n.names[e.arg], 0, n.clock()) {
+		n.forget(e.arg)
+	}
+	n.warmUp(m)
+	n.schedule(m)
+	n.retry(m.fleet)
+}
+
+// prepare starts sandboxes before they are called, as the pool predicts.
+func (n *node) prepare(m *manager) {
+	now := n.clock()
+	for _, need := range m.pool.Ahead(now) {
+		d := m.pool.Prepare(need, now)
+		var b int32
+		switch d.Action {
+		case pool.Specialise:
+			b = n.boxOf(d.Sandbox)
+			n.resize(b, int32(need.MemoryMB))
+			n.boxes[b].cost = n.pooledStart()
+		case pool.Start:
+			need.Ahead = true
+			b = n.create(m, d.Instance, need)
+			n.setWaits(b, true)
+			n.boxes[b].cost = n.coldStart()
+		default:
+			continue
+		}
+		n.events.push(event{at: n.now + n.boxes[b].cost, kind: evReady, arg: b, gen: n.boxes[b].gen})
+	}
+}
+
+// warmUp boots what the warming pool wants, one at a time.
+func (n *node) warmUp(m *manager) {
+	if m.booting {
+		return
+	}
+	for _, spare := range m.pool.Refill(n.clock()) {
+		at := m.pool.Room(spare.MemoryMB)
+		if at == "" {
+			continue
+		}
+		b := n.create(m, at, pool.Need{Runtime: spare.Runtime, MemoryMB: spare.MemoryMB})
+		n.setWaits(b, true)
+		m.booting = true
+		box := &n.boxes[b]
+		box.booting, box.cost = true, n.coldStart()
+		n.events.push(event{at: n.now + box.cost, kind: evReady, arg: b, gen: box.gen})
+		return
+	}
+}
+
+// schedule has tick called when the pool has something to do.
+func (n *node) schedule(m *manager) {
+	if n.o.StateDelay == 0 {
+		n.heard(n.frontends[0], m)
+	}
+	next := m.pool.Next()
+	if next.IsZero() {
+		return
+	}
+	at := max(int64(next.Sub(epoch)), n.now)
+	if m.next == 0 || at < m.next {
+		m.next = at
+		n.events.push(event{at: at, kind: evTick, arg: int32(m.index)})
+	}
+}
+
+// tick ends what is over, gives empty instances back and prepares what is due.
+func (n *node) tick(m *manager, at int64) {
+	if at != m.next {
+		return // an earlier one has taken its place
+	}
+	m.next = 0
+	now := n.clock()
+	n.evicted(m, m.pool.Expire(now))
+	gone := m.pool.IdleInstances(now)
+	for _, name := range gone {
+		n.evicted(m, m.pool.RemoveInstance(name, now))
+		n.giveBack(m, name)
+	}
+	n.prepare(m)
+	n.warmUp(m)
+	n.schedule(m)
+	if len(gone) > 0 {
+		for index := range n.waiting {
+			n.retry(index)
+		}
+	}
+}
+
+func (n *node) giveBack(m *manager, name string) {
+	for k, at := range m.instances {
+		if instanceName(at) == name {
+			m.instances = append(m.instances[:k], m.instances[k+1:]...)
+			n.stock.put(m.index, at)
+			n.hold(-1)
+			return
+		}
+	}
+}
+
+// lose kills an instance, any of those that are held.
+func (n *node) lose() {
+	held := 0
+	for _, m := range n.managers {
+		held += len(m.instances)
+	}
+	if held == 0 {
+		return
+	}
+	nth := n.decide.below(held)
+	var m *manager
+	for _, m = range n.managers {
+		if nth < len(m.instances) {
+			break
+		}
+		nth -= len(m.instances)
+	}
+	at := m.instances[nth]
+	for b := range n.boxes {
+		if n.boxes[b].live && n.boxes[b].waits {
+			n.warmAt++
+		}
+	}
+	var back []int32
+	for _, name := range m.pool.RemoveInstance(instanceName(at), n.clock()) {
+		b := n.boxOf(name)
+		box := &n.boxes[b]
+		if box.waits {
+			n.warmOff++
+		}
+		if box.request != none {
+			back = append(back, box.request)
+			m.busy--
+			m.outstanding--
+		}
+		if box.booting {
+			m.booting = false
+		}
+		n.forget(b)
+	}
+	n.giveBack(m, instanceName(at))
+	n.stock.bury(at)
+	for _, i := range back {
+		n.again(i)
+	}
+	n.warmUp(m)
+	n.schedule(m)
+}
+
+// create adds a sandbox to a manager and its pool.
+func (n *node) create(m *manager, instance string, need pool.Need) int32 {
+	var b int32
+	if k := len(n.empty); k > 0 {
+		b = n.empty[k-1]
+		n.empty = n.empty[:k-1]
+	} else {
+		b = int32(len(n.boxes))
+		n.boxes = append(n.boxes, heldBox{})
+		n.names = append(n.names, strconv.Itoa(int(b)))
+	}
+	at, _ := strconv.Atoi(instance) // a name that instanceName made
+	n.boxes[b] = heldBox{
+		manager: int32(m.index), instance: int32(at), mb: int32(need.MemoryMB), request: none,
+		gen: n.boxes[b].gen + 1, live: true,
+	}
+	if !m.pool.Add(n.names[b], instance, need, n.clock()) {
+		panic(fmt.Sprintf("%s has no room where it said it had", m.info.ID))
+	}
+	m.usedMB += need.MemoryMB
+	m.sandboxes++
+	n.startedOne()
+	return b
+}
+
+// boxOf finds a sandbox by its name.
+func (n *node) boxOf(name string) int32 {
+	b, _ := strconv.Atoi(name) // create made it
+	return int32(b)
+}
+
+// setWaits says whether a sandbox's memory waits for somebody.
+func (n *node) setWaits(b int32, waits bool) {
+	box := &n.boxes[b]
+	if box.waits == waits {
+		return
+	}
+	box.waits = waits
+	mb := box.mb
+	if !waits {
+		mb = -mb
+	}
+	n.managers[box.manager].waitMB += int(mb)
+	n.idle(mb)
+}
+
+// resize is what binding does to the memory of one of the warming pool.
+func (n *node) resize(b, mb int32) {
+	box := &n.boxes[b]
+	waits := box.waits
+	n.setWaits(b, false)
+	n.managers[box.manager].usedMB += int(mb - box.mb)
+	box.mb = mb
+	n.setWaits(b, waits)
+}
+
+// evicted forgets sandboxes that the pool has let go.
+func (n *node) evicted(m *manager, names []string) {
+	for _, name := range names {
+		b := n.boxOf(name)
+		if n.boxes[b].booting {
+			m.booting = false
+		}
+		n.forget(b)
+	}
+}
+
+// forget ends a sandbox that is gone from its pool.
+func (n *node) forget(b int32) {
+	n.setWaits(b, false)
+	box := &n.boxes[b]
+	m := n.managers[box.manager]
+	m.usedMB -= int(box.mb)
+	m.sandboxes--
+	box.live = false
+	n.empty = append(n.empty, b)
+}
+
+func (n *node) check() {
+	used, busy := map[int32]int{}, map[int32]int{}
+	for b := range n.boxes {
+		if box := &n.boxes[b]; box.live {
+			used[box.instance] += int(box.mb)
+			if box.request != none {
+				busy[box.instance]++
+			}
+		}
+	}
+	owner := map[int32]int{}
+	for _, m := range n.managers {
+		sum := 0
+		for _, at := range m.instances {
+			if _, twice := owner[at]; twice {
+				panic(fmt.Sprintf("instance %d has two owners", at))
+			}
+			owner[at] = m.index
+			sum += used[at]
+			if used[at] > n.o.MemoryMB || busy[at] > n.o.Slots {
+				panic(fmt.Sprintf("instance %d: %d MB of %d, %d of %d slots", at, used[at], n.o.MemoryMB, busy[at], n.o.Slots))
+			}
+		}
+		if sum != m.usedMB {
+			panic(fmt.Sprintf("%s: %d MB used, counted %d", m.info.ID, m.usedMB, sum))
+		}
+	}
+	for at, mb := range used {
+		if _, held := owner[at]; !held && mb > 0 {
+			panic(fmt.Sprintf("instance %d is used and nobody's", at))
+		}
+	}
+	if len(owner) > n.stock.total || math.Abs(float64(n.heldN-len(owner))) > 0 {
+		panic(fmt.Sprintf("%d instances are held of %d, %d counted", len(owner), n.stock.total, n.heldN))
+	}
+}
