@@ -12,6 +12,9 @@ import (
 var (
 	// ErrProcessGone says that the process ended without an answer.
 	ErrProcessGone error = thermocline.Errorf(thermocline.KindInternal, "the runtime's process is gone")
+	// ErrNotAsking says that the runtime has not asked for work within
+	// Invocation.Patience. Nothing was handed over.
+	ErrNotAsking error = thermocline.Errorf(thermocline.KindInternal, "the runtime does not ask for work")
 	// ErrClosed says that the server was closed.
 	ErrClosed error = thermocline.Errorf(thermocline.KindInternal, "the Runtime API is closed")
 )
@@ -33,6 +36,8 @@ type Invocation struct {
 	Deadline      time.Time
 	ClientContext string // JSON, "" if none
 	TraceID       string // "" if none
+	// Patience bounds the wait for the runtime to ask for work, 0 for ctx alone.
+	Patience time.Duration
 }
 
 // Response is what the runtime answered.
@@ -137,7 +142,7 @@ func (s *Server) Specialise(b BindMessage) error {
 // If ctx ends first Invoke returns its error; if the invocation had been handed
 // over (Response.Started) the runtime still works on it, and the next Invoke
 // waits until it is done. ErrProcessGone and ErrClosed come from Reset and
-// Close. A function's failure is not an error.
+// Close, ErrNotAsking when Patience is over. A function's failure is not an error.
 func (s *Server) Invoke(ctx context.Context, inv Invocation) (Response, error) {
 	if !validID(inv.RequestID) {
 		return Response{}, thermocline.Errorf(thermocline.KindInternal, "the request id is malformed")
@@ -146,11 +151,24 @@ func (s *Server) Invoke(ctx context.Context, inv Invocation) (Response, error) {
 	if r, done, err := s.submit(c); done || err != nil {
 		return r, err
 	}
-	select {
-	case o := <-c.done:
-		return o.response, o.err
-	case <-ctx.Done():
-		return s.abandon(c, ctx.Err())
+	var impatient <-chan time.Time
+	if inv.Patience > 0 {
+		t := time.NewTimer(inv.Patience)
+		defer t.Stop()
+		impatient = t.C
+	}
+	for {
+		select {
+		case o := <-c.done:
+			return o.response, o.err
+		case <-ctx.Done():
+			return s.abandon(c, ctx.Err())
+		case <-impatient:
+			if s.withdraw(c) {
+				return Response{}, ErrNotAsking
+			}
+			impatient = nil
+		}
 	}
 }
 

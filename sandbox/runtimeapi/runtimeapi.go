@@ -93,6 +93,8 @@ func New(opts Options) *Server {
 		// would wake up to a connection that is gone.
 		ConnState: s.conns.observe,
 		ErrorLog:  log.New(io.Discard, "", 0),
+		// OPTIONS * is a path that there is not, like any other.
+		DisableGeneralOptionsHandler: true,
 	}
 	return s
 }

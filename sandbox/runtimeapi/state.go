@@ -149,6 +149,17 @@ func (s *Server) abandon(c *call, err error) (Response, error) {
 	return Response{Started: true, Init: c.init, Duration: time.Since(c.handed)}, err
 }
 
+// withdraw takes c out of the queue, and reports whether it was there.
+func (s *Server) withdraw(c *call) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.queued != c {
+		return false
+	}
+	s.queued, c.abandoned = nil, true
+	return true
+}
+
 // park enters a call of next: it gives the call to hand over, or the waiter
 // that will get one, or neither if the state does not allow it.
 func (s *Server) park() (*call, *waiter) {

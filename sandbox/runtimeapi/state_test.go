@@ -444,3 +444,44 @@ func TestInitialised(t *testing.T) {
 		})
 	}
 }
+
+// A runtime that has answered and does not ask again is waited for as long as
+// Patience says, and its invocation has not begun.
+func TestPatience(t *testing.T) {
+	run(t, "patience", func(r *rig) {
+		done := r.busy("first")
+		r.want(202, "OK", "POST", responsePath("first"), `1`)
+		<-done
+		began := time.Now()
+		got, err := r.s.Invoke(r.Context(), runtimeapi.Invocation{RequestID: "second", Patience: time.Second})
+		if !errors.Is(err, runtimeapi.ErrNotAsking) || got.Started || time.Since(began) != time.Second {
+			r.Errorf("after %v: %+v, %v", time.Since(began), got, err)
+		}
+		// Who asks in time has as long as it likes.
+		answer := make(chan error, 1)
+		go func() {
+			_, err := r.s.Invoke(r.Context(), runtimeapi.Invocation{RequestID: "third", Patience: time.Second})
+			answer <- err
+		}()
+		time.Sleep(900 * time.Millisecond)
+		if status, h, _ := r.do("GET", nextPath, ""); status != 200 || h.Get("Lambda-Runtime-Aws-Request-Id") != "third" {
+			r.Fatalf("next: %d %v", status, h)
+		}
+		time.Sleep(time.Minute)
+		r.want(202, "OK", "POST", responsePath("third"), `1`)
+		if err := <-answer; err != nil {
+			r.Error(err)
+		}
+	})
+}
+
+// OPTIONS * has no answer of net/http's own.
+func TestGeneralOptions(t *testing.T) {
+	run(t, "options", func(r *rig) {
+		c := r.raw()
+		c.send("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+		if status := c.status(); status != 404 {
+			r.Errorf("OPTIONS *: %d", status)
+		}
+	})
+}
