@@ -17,6 +17,7 @@ const (
 	sharesPerCPU  = 1024
 	megabytesCPU  = 1769 // of memory, to the processor
 	minimumShares = 2
+	tcpShare      = 4 // of the memory limit, for TCP buffers
 )
 
 // bundle is what a container's config.json depends on.
@@ -28,6 +29,7 @@ type bundle struct {
 	cgroup   string
 	memoryMB int
 	swap     bool // the kernel accounts for swap
+	tcp      bool // and for the buffers of TCP sockets
 	args     []string
 	env      []string
 	mounts   []Mount
@@ -122,6 +124,11 @@ func (b *bundle) resources() *specs.LinuxResources {
 	memory := &specs.LinuxMemory{Limit: &limit}
 	if b.swap {
 		memory.Swap = &limit // memory and swap together
+	}
+	if b.tcp {
+		// Else they are not limited at all, and the whole machine shares what
+		// TCP may take. The sandbox has loopback only.
+		memory.KernelTCP = new(limit / tcpShare)
 	}
 	return &specs.LinuxResources{
 		Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}},

@@ -161,6 +161,11 @@ func (g group) oomKills() (int64, error) {
 	return readKey(g.file("memory", "memory.oom_control"), "oom_kill")
 }
 
+// refusedForks returns how often the group had as many processes as it may.
+func (g group) refusedForks() (int64, error) {
+	return readKey(g.file("pids", "pids.events"), "max")
+}
+
 // pids returns the group's processes.
 func (g group) pids() ([]int, error) {
 	data, err := os.ReadFile(g.file("pids", "cgroup.procs"))
@@ -276,5 +281,15 @@ func (h *hierarchy) accountsSwap() bool {
 		return true // the OCI runtime writes memory.swap.max, and leaves it where there is none
 	}
 	_, err := os.Stat(filepath.Join(h.mounts["memory"], "memory.memsw.limit_in_bytes"))
+	return err == nil
+}
+
+// accountsTCP reports whether the buffers of TCP sockets have a limit of their
+// own. In version 2 they are part of the memory.
+func (h *hierarchy) accountsTCP() bool {
+	if h.unified != "" {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(h.mounts["memory"], "memory.kmem.tcp.limit_in_bytes"))
 	return err == nil
 }

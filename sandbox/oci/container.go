@@ -178,7 +178,7 @@ func (b *box) startProcess(ctx context.Context) error {
 	}
 	spec := bundle{
 		root: b.host.root, slot: b.slot, hostID: b.hostID, netns: b.endpoint.path(), cgroup: b.group.path,
-		memoryMB: b.spec.MemoryMB, swap: b.rt.swap, args: args, env: list(env), mounts: mounts,
+		memoryMB: b.spec.MemoryMB, swap: b.rt.swap, tcp: b.rt.tcp, args: args, env: list(env), mounts: mounts,
 	}
 	user := int(b.hostID) + 1
 	stream, w, err := b.out.connect(user, user)

@@ -38,7 +38,23 @@ func (b *box) Invoke(ctx context.Context, inv sandbox.Invocation) (sandbox.Outco
 		}
 		return sandbox.Outcome{}, platform(err, "the function could not be run")
 	}
+	b.endBombs()
 	return out, nil
+}
+
+// endBombs kills a process that has had all the processes that it may have:
+// what it has left behind would take the next invocation's, and its time.
+func (b *box) endBombs() {
+	p := b.process()
+	if p == nil || p.ended() {
+		return
+	}
+	if n, err := b.group.refusedForks(); err != nil || n == 0 {
+		return
+	}
+	if err := p.kill(b.group); err != nil {
+		b.rt.log.Error("a sandbox's process could not be ended", "sandbox", b.spec.ID, "error", err)
+	}
 }
 
 // Initialise implements sandbox.Sandbox.
@@ -75,7 +91,13 @@ type attempt struct {
 	deadline time.Time // set when initialisation runs again, else at the handover
 	again    bool      // initialisation runs under the function's timeout
 	kills    int64     // for memory, when it began
+	patience time.Duration
 }
+
+// askGrace is how long a runtime that has answered may take, once it runs
+// again, to ask for more. Then it is replaced: nothing that it was given is
+// lost by that.
+const askGrace = time.Second
 
 // run brings the process up if there is none, waits for it and invokes.
 func (a *attempt) run(ctx context.Context) (sandbox.Outcome, error) {
@@ -85,10 +107,16 @@ func (a *attempt) run(ctx context.Context) (sandbox.Outcome, error) {
 			return a.noProcess(err)
 		}
 	}
+	if b.used {
+		a.patience = askGrace
+	}
 	used := b.used
 	out, r, err := a.try(ctx)
-	if used && errors.Is(err, runtimeapi.ErrProcessGone) && !r.Started {
-		// It went after its last answer: not this invocation's fault.
+	gone := errors.Is(err, runtimeapi.ErrProcessGone) && !r.Started
+	if used && (gone || errors.Is(err, runtimeapi.ErrNotAsking)) {
+		// It went, or stopped to ask, after its last answer: not this
+		// invocation's fault.
+		a.patience = 0
 		if err := b.startProcess(ctx); err != nil {
 			return a.noProcess(err)
 		}
@@ -182,6 +210,7 @@ func (a *attempt) invoke(ctx context.Context) (sandbox.Outcome, runtimeapi.Respo
 	r, err := b.api.Invoke(inner, runtimeapi.Invocation{
 		RequestID: a.inv.RequestID, Payload: a.inv.Payload, ARN: a.inv.ARN,
 		Deadline: a.deadline, ClientContext: a.inv.ClientContext, TraceID: a.inv.TraceID,
+		Patience: a.patience,
 	})
 	var out sandbox.Outcome
 	switch {

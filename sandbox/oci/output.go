@@ -21,6 +21,13 @@ const (
 	// holdTime is how long what is written before the first invocation waits
 	// for it, so that it bears its request id.
 	holdTime = time.Second
+	// outputRate and outputBurst bound what a sandbox writes, in bytes per
+	// second and at once; every line counts lineCost bytes more. Who writes
+	// faster waits: storing lines takes processor time of the platform, not of
+	// the sandbox, and neighbours would feel it.
+	outputRate  = 4 << 20
+	outputBurst = 4 << 20
+	lineCost    = 128
 )
 
 // output turns what a sandbox's processes write to their stdout and stderr
@@ -36,6 +43,8 @@ type output struct {
 	skip    bool   // in the rest of a line that was cut
 	opened  bool
 	open    chan struct{} // closed at the first invocation, or when time is up
+	debt    float64       // bytes written less those allowed since, at paid
+	paid    time.Time
 }
 
 func newOutput(emit func(sandbox.Line)) *output {
@@ -72,6 +81,8 @@ type stream struct {
 	raw  syscallConn
 	buf  []byte
 	hold *time.Timer
+	stop chan struct{} // closed when the goroutine is to end
+	once sync.Once     // closes stop
 	done chan struct{} // closed when the goroutine has ended
 }
 
@@ -102,7 +113,7 @@ func (o *output) connect(uid, gid int) (s *stream, w *os.File, err error) {
 		w.Close()
 		return nil, nil, err
 	}
-	return &stream{out: o, r: r, raw: raw, buf: make([]byte, 32<<10), done: make(chan struct{})}, w, nil
+	return &stream{out: o, r: r, raw: raw, buf: make([]byte, 32<<10), stop: make(chan struct{}), done: make(chan struct{})}, w, nil
 }
 
 // run reads until no process has the pipe open any more, or close.
@@ -111,9 +122,28 @@ func (s *stream) run() {
 	go func() {
 		defer close(s.done)
 		<-s.out.open
-		for s.next() {
+		for s.next() && s.pace() {
 		}
 	}()
+}
+
+// pace waits until more may be read. It is false when the stream is closed
+// meanwhile: close gives away what is left.
+func (s *stream) pace() bool {
+	s.out.mu.Lock()
+	wait := s.out.excess(time.Now())
+	s.out.mu.Unlock()
+	if wait <= 0 {
+		return true
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.stop:
+		return false
+	}
 }
 
 // next waits for a chunk and gives it away. It is false at the end.
@@ -171,13 +201,23 @@ func (s *stream) drain() {
 func (s *stream) close() {
 	s.out.release()
 	s.hold.Stop()
+	s.once.Do(func() { close(s.stop) })
 	s.drain()
 	s.r.Close()
 	<-s.done
 }
 
+// excess returns how long it takes until what was written is within the
+// bounds. Callers hold mu.
+func (o *output) excess(now time.Time) time.Duration {
+	o.debt = max(0, o.debt-now.Sub(o.paid).Seconds()*outputRate)
+	o.paid = now
+	return time.Duration((o.debt - outputBurst) / outputRate * float64(time.Second))
+}
+
 // write splits a chunk into lines. Callers hold mu.
 func (o *output) write(chunk []byte) {
+	o.debt += float64(len(chunk) + lineCost*bytes.Count(chunk, []byte{'\n'}))
 	for len(chunk) > 0 {
 		part := chunk
 		i := bytes.IndexByte(chunk, '\n')

@@ -79,17 +79,44 @@ func TestOutputBackpressure(t *testing.T) {
 	p.Close()
 }
 
+// Who writes more than the bounds waits; Close does not, and loses nothing.
+func TestOutputRate(t *testing.T) {
+	n := 0
+	p, err := oci.NewPipe(func(l sandbox.Line) { n += len(l.Text) + 1 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.SetRequest("1")
+	line := []byte(strings.Repeat("x", 64<<10-1) + "\n")
+	const mb = 6 // of which 4 at once and 4 a second
+	began := time.Now()
+	for range mb << 4 {
+		if _, err := p.W.Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(began); took < 400*time.Millisecond || took > 5*time.Second {
+		t.Errorf("%d MB took %v", mb, took)
+	}
+	p.W.Close()
+	began = time.Now()
+	p.Close()
+	if took := time.Since(began); took > time.Second || n != mb<<20 {
+		t.Errorf("Close took %v, and %d bytes came", took, n)
+	}
+}
+
 func FuzzOutput(f *testing.F) {
 	f.Add([]byte("a\nb"), 1)
 	f.Add([]byte("\n\n\xff\xfe\n"), 2)
 	f.Fuzz(func(t *testing.T, data []byte, step int) {
-		if len(data) > 1<<20 {
+		if len(data) > 16<<10 { // short of the rate's bounds, whatever is in it
 			return
 		}
 		p, lines := pipe(t)
 		p.SetRequest("1")
 		for rest := data; len(rest) > 0; {
-			n := min(max(step, 1)*1000, len(rest))
+			n := min(max(step, 1), len(rest))
 			if _, err := p.W.Write(rest[:n]); err != nil {
 				t.Fatal(err)
 			}

@@ -23,6 +23,7 @@ type Runtime struct {
 	log       *slog.Logger
 	hierarchy *hierarchy
 	swap      bool // the kernel accounts for swap
+	tcp       bool // and for the buffers of TCP sockets
 	scratch   *scratch
 
 	mu     sync.Mutex
@@ -61,7 +62,7 @@ func New(cfg Config) (*Runtime, error) {
 		return nil, fmt.Errorf("become a child subreaper: %w", err)
 	}
 	return &Runtime{
-		cfg: cfg, log: cfg.Logger, hierarchy: h, swap: h.accountsSwap(), scratch: newScratch(cfg.ScratchDir),
+		cfg: cfg, log: cfg.Logger, hierarchy: h, swap: h.accountsSwap(), tcp: h.accountsTCP(), scratch: newScratch(cfg.ScratchDir),
 		boxes: map[string]*box{}, ids: map[uint32]bool{},
 	}, nil
 }

@@ -25,9 +25,10 @@ var denied = []string{
 	"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self",
 }
 
-// domains are the address families of socket(2): netlink because interface
-// lists need it; the namespace has nothing but loopback.
-var domains = []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
+// domains are the address families of socket(2). Of netlink only routing is
+// allowed besides: lists of interfaces need it, and its other families are
+// corners of the kernel that nobody here has business in.
+var domains = []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6}
 
 // seccompProfile is moby's default-deny profile for a process without
 // capabilities, made narrower.
@@ -54,6 +55,13 @@ func seccompProfile(spec *specs.Spec) (*specs.LinuxSeccomp, error) {
 			Args: []specs.LinuxSeccompArg{{Index: 0, Value: d, Op: specs.OpEqualTo}},
 		})
 	}
+	kept = append(kept, specs.LinuxSyscall{
+		Names: []string{"socket"}, Action: specs.ActAllow,
+		Args: []specs.LinuxSeccompArg{
+			{Index: 0, Value: unix.AF_NETLINK, Op: specs.OpEqualTo},
+			{Index: 2, Value: unix.NETLINK_ROUTE, Op: specs.OpEqualTo},
+		},
+	})
 	p.Syscalls = kept
 	return p, nil
 }
