@@ -51,7 +51,7 @@ func TestOwnAPI(t *testing.T) {
 	if err != nil || len(fleets) != 2 {
 		t.Fatalf("%+v, %v", fleets, err)
 	}
-	if f := fleets[1]; f.Name != "low-volume" || f.Queued != 3 || f.Rate != 0.125 || f.Functions != 1 || len(f.Managers) != 1 || f.Managers[0].ID != "m1" {
+	if f := fleets[1]; f.Name != "low-volume" || f.Queued == nil || *f.Queued != 3 || f.Rate != 0.125 || f.Functions != 1 || len(f.Managers) != 1 || f.Managers[0].ID != "m1" {
 		t.Errorf("fleet %+v", f)
 	}
 	runtimes, err := c.Runtimes(ctx)
