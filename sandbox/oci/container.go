@@ -236,6 +236,7 @@ func (b *box) discard() error {
 	if err := b.rt.deleteContainer(context.Background(), b.spec.ID); err != nil {
 		return err
 	}
+	b.gauges.close()
 	if err := b.group.remove(); err != nil {
 		return fmt.Errorf("remove the cgroup: %w", err)
 	}
@@ -260,6 +261,7 @@ func (b *box) discardOrphan() error {
 	}
 	reapOrphans(found)
 	b.api.Reset() // it may have asked for work
+	b.gauges.close()
 	if err := b.group.remove(); err != nil {
 		return fmt.Errorf("remove the cgroup: %w", err)
 	}

@@ -176,13 +176,14 @@ func (a *attempt) initialise(ctx context.Context) error {
 	if a.again {
 		limit = a.deadline
 	}
-	if k, err := b.group.oomKills(); err == nil {
+	if k, err := b.gauges.oomKills(); err == nil {
 		a.kills = k
 	}
+	if b.used && !a.again {
+		return nil // long ago; whether it is still there shows at once
+	}
 	p := b.process()
-	inner, cancel := p.during(ctx)
-	defer cancel()
-	inner, cancel = context.WithDeadline(inner, limit)
+	inner, cancel := p.until(ctx, limit)
 	defer cancel()
 	err := b.api.Initialised(inner)
 	switch {
@@ -203,9 +204,7 @@ func (a *attempt) initialise(ctx context.Context) error {
 func (a *attempt) invoke(ctx context.Context) (sandbox.Outcome, runtimeapi.Response, error) {
 	b := a.box
 	p := b.process()
-	inner, cancel := p.during(ctx)
-	defer cancel()
-	inner, cancel = context.WithDeadline(inner, a.deadline)
+	inner, cancel := p.until(ctx, a.deadline)
 	defer cancel()
 	r, err := b.api.Invoke(inner, runtimeapi.Invocation{
 		RequestID: a.inv.RequestID, Payload: a.inv.Payload, ARN: a.inv.ARN,
@@ -284,7 +283,7 @@ func (a *attempt) died(r runtimeapi.Response) (sandbox.Outcome, error) {
 		return sandbox.Outcome{}, err
 	}
 	out := sandbox.Outcome{Failure: sandbox.FailureExit, Payload: exitPayload(a.inv.RequestID, p.exit)}
-	if kills, err := a.box.group.oomKills(); err == nil && kills > a.kills {
+	if kills, err := a.box.gauges.oomKills(); err == nil && kills > a.kills {
 		out.Failure, out.Payload = sandbox.FailureMemory, memoryPayload(a.inv.RequestID)
 	}
 	return a.finish(out, r), nil
@@ -296,7 +295,7 @@ func (a *attempt) finish(out sandbox.Outcome, r runtimeapi.Response) sandbox.Out
 		p.out.drain()
 	}
 	out.Init, out.Duration = r.Init, r.Duration
-	if peak, err := a.box.group.peak(); err == nil {
+	if peak, err := a.box.gauges.peak(); err == nil {
 		out.PeakMemory = peak
 	}
 	return out

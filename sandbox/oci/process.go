@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	runc "github.com/containerd/go-runc"
@@ -31,8 +30,9 @@ type process struct {
 	fd   int      // its pidfd
 	file *os.File // the same, for the poller
 	out  *stream
-	done chan struct{} // closed when it has ended and that is known everywhere
-	exit exit          // valid once done is closed
+	done chan struct{}   // closed when it has ended and that is known everywhere
+	life context.Context // ends after done is closed
+	exit exit            // valid once done is closed
 }
 
 // stdio gives the container our pipe.
@@ -94,13 +94,16 @@ func watch(pid int, out *stream, gone func()) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a process: %w", err)
 	}
-	p := &process{pid: pid, fd: fd, file: os.NewFile(uintptr(fd), "pidfd"), out: out, done: make(chan struct{})}
+	life, end := context.WithCancel(context.Background())
+	p := &process{pid: pid, fd: fd, file: os.NewFile(uintptr(fd), "pidfd"), out: out, done: make(chan struct{}), life: life}
 	raw, err := p.file.SyscallConn()
 	if err != nil {
+		end()
 		p.file.Close()
 		return nil, err
 	}
 	go func() {
+		defer end()
 		defer close(p.done)
 		err := raw.Read(func(uintptr) bool { return p.reap() })
 		for err != nil && !p.reap() { // not pollable: never with a kernel that has pidfds
@@ -143,17 +146,20 @@ func (p *process) ended() bool {
 // during gives a context that ends with the process. The caller calls cancel.
 func (p *process) during(ctx context.Context) (context.Context, context.CancelFunc) {
 	inner, cancel := context.WithCancel(ctx)
-	var watcher sync.WaitGroup
-	watcher.Go(func() {
-		select {
-		case <-p.done:
-			cancel()
-		case <-inner.Done():
-		}
-	})
+	stop := context.AfterFunc(p.life, cancel)
 	return inner, func() {
+		stop()
 		cancel()
-		watcher.Wait()
+	}
+}
+
+// until is during with a deadline.
+func (p *process) until(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+	inner, cancel := context.WithDeadline(ctx, deadline)
+	stop := context.AfterFunc(p.life, cancel)
+	return inner, func() {
+		stop()
+		cancel()
 	}
 }
 

@@ -20,14 +20,17 @@ type box struct {
 	hostID uint32 // of the container's root; the user has the next
 	group  group
 	slot   string // in the space
-	api    *runtimeapi.Server
-	out    *output
+	// closing ends with the first Close, by end.
+	closing context.Context
+	end     context.CancelFunc
+	api     *runtimeapi.Server
+	out     *output
 
-	closing chan struct{} // closed by the first Close
 	// work is held by Start, Specialise, Invoke, Freeze, Thaw and the end of
 	// Close. What follows is guarded by it, except where Close looks at the
 	// process to kill it.
 	work     sync.Mutex
+	gauges   gauges // of the group
 	endpoint *endpoint
 	serving  chan struct{} // closed when the Runtime API's server has ended
 	binding  *sandbox.Binding
@@ -53,13 +56,17 @@ var (
 )
 
 func newBox(r *Runtime, h *host, spec sandbox.Spec, parent string, id uint32) *box {
+	closing, end := context.WithCancel(context.Background())
+	group := group{r.hierarchy, path.Join(parent, spec.ID)}
 	return &box{
 		rt: r, host: h, spec: spec, hostID: id,
-		group:   group{r.hierarchy, path.Join(parent, spec.ID)},
+		group:   group,
+		gauges:  gauges{group: group},
 		slot:    h.space.path(spec.ID),
 		api:     runtimeapi.New(runtimeapi.Options{Logger: r.log, MaxResult: r.cfg.MaxResult}),
 		out:     newOutput(spec.Output),
-		closing: make(chan struct{}),
+		closing: closing,
+		end:     end,
 	}
 }
 
@@ -70,25 +77,14 @@ func (b *box) ID() string { return b.spec.ID }
 // with Close. The caller calls leave.
 func (b *box) enter(ctx context.Context) (inner context.Context, leave func(), err error) {
 	b.work.Lock()
-	select {
-	case <-b.closing:
+	if b.closing.Err() != nil {
 		b.work.Unlock()
 		return nil, nil, errClosed
-	default:
 	}
 	inner, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	var watcher sync.WaitGroup
-	watcher.Go(func() {
-		select {
-		case <-b.closing:
-			cancel(errClosed)
-		case <-done:
-		}
-	})
+	stop := context.AfterFunc(b.closing, func() { cancel(errClosed) })
 	return inner, func() {
-		close(done)
-		watcher.Wait()
+		stop()
 		cancel(nil)
 		b.work.Unlock()
 	}, nil
@@ -207,7 +203,7 @@ func (b *box) Close() error {
 	b.mu.Lock()
 	if !b.shut {
 		b.shut = true
-		close(b.closing) // ends what runs
+		b.end() // ends what runs
 	}
 	b.mu.Unlock()
 	b.work.Lock()
