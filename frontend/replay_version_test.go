@@ -1,7 +1,19 @@
 package frontend_test
 
 import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
+
+	"thermocline"
 )
 
 func TestReplayVersionsAndAliases(t *testing.T) {
@@ -200,6 +212,110 @@ func TestReplayTheRestOfAFunction(t *testing.T) {
 	})
 }
 
+func TestReplayAccountSettings(t *testing.T) {
+	const path = "/2016-08-19/account-settings"
+	members := func(a answer, of string) (names []any) {
+		m, _ := a[of].(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			names = append(names, name)
+		}
+		return names
+	}
+	size := func(p *replay) int {
+		n, err := strconv.ParseFloat(p.call("GET", path, nil).get("AccountUsage", "TotalCodeSize"), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int(n)
+	}
+	replayAll(t, "api.json", map[string]func(p *replay){
+		"TestLambdaAccountSettings::test_account_settings": func(p *replay) {
+			a := p.call("GET", path, nil)
+			for _, of := range []string{"AccountLimit", "AccountUsage"} {
+				a[of] = members(a, of)
+			}
+			p.same("acc_settings_modded", a)
+		},
+		// The package is counted once more for every version that has it.
+		"TestLambdaAccountSettings::test_account_settings_total_code_size_config_update": func(p *replay) {
+			value := func(label string, got any) {
+				p.used[label] = true
+				if p.recorded[label] != got {
+					t.Errorf("%s: got %v, want %v", label, got, p.recorded[label])
+				}
+			}
+			zip := packed(t, "handler.py", strings.Repeat("# as large as the recorded one\n", 100), "b", strings.Repeat("x", 200))
+			empty := size(p)
+			p.call("POST", functions, def(t, "f", "Code", object{"ZipFile": zip}))
+			p.active("f")
+			created := size(p)
+			value("is_total_code_size_diff_create_function_more_than_200", created-empty > 200)
+			p.call("PUT", fn("f", "/configuration"), object{"Description": "other"})
+			p.active("f")
+			value("total_code_size_diff_update_function_configuration", float64(size(p)-created))
+			p.call("POST", fn("f", "/versions"), object{})
+			value("is_total_code_size_diff_publish_version_after_config_update_more_than_200", size(p)-created > 200)
+		},
+	})
+}
+
+// invoked is an invocation as boto3 would show it.
+func (p *replay) invoked(name string, header ...string) answer {
+	p.t.Helper()
+	status, h, raw := p.raw("POST", fn(prefix+name, "/invocations"), nil, header...)
+	a := answer{"ResponseMetadata": map[string]any{"HTTPHeaders": map[string]any{}, "HTTPStatusCode": float64(status)}, "Payload": ""}
+	if len(raw) > 0 {
+		var payload any
+		if err := json.Unmarshal(raw, &payload); err != nil {
+			p.t.Fatalf("%s: %s", name, raw)
+		}
+		a["Payload"] = payload
+	}
+	if v := h.Get("X-Amz-Executed-Version"); v != "" {
+		a["ExecutedVersion"] = v
+	}
+	return a
+}
+
+// runsCode answers what the recorded function did, whose code is its version's
+// name here.
+func (p *replay) runsCode(ctx context.Context, inv *thermocline.Invocation) (*thermocline.Result, error) {
+	f, err := p.store.Get(ctx, inv.Function)
+	if err != nil {
+		return nil, err
+	}
+	r, err := p.store.Open(ctx, f.CodeSHA256)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	archive, err := zip.NewReader(bytes.NewReader(raw), int64(len(raw)))
+	if err != nil {
+		return nil, err
+	}
+	text, err := fs.ReadFile(archive, "handler.py")
+	if err != nil {
+		return nil, err
+	}
+	payload, err := json.Marshal(object{"invoked_arn": inv.ARN, "version_from_ctx": inv.Function.Version, "version_id": string(text)})
+	return &thermocline.Result{Payload: payload, ExecutedVersion: inv.Function.Version}, err
+}
+
+// runsHandler answers the name of the handler.
+func (p *replay) runsHandler(ctx context.Context, inv *thermocline.Invocation) (*thermocline.Result, error) {
+	f, err := p.store.Get(ctx, inv.Function)
+	if err != nil {
+		return nil, err
+	}
+	_, name, _ := strings.Cut(f.Handler, ".")
+	payload, err := json.Marshal(object{"handler": name})
+	return &thermocline.Result{Payload: payload, ExecutedVersion: inv.Function.Version}, err
+}
+
 func tagErrors(kind, name string) func(p *replay) {
 	return func(p *replay) {
 		base := "/2017-03-31/tags/arn:aws:lambda:" + region + ":" + account + ":"
@@ -248,6 +364,73 @@ func TestReplayInvocations(t *testing.T) {
 			a["Payload"] = ""
 			p.same("invoke_result", a)
 			p.skip("destinations are another matter", "msg", "put_event_invoke_conf")
+		},
+		"TestLambdaConcurrency::test_reserved_concurrency_async_queue": func(p *replay) {
+			p.call("POST", functions, helper(t, "f"))
+			p.active("f")
+			p.same("fn", p.call("GET", fn("f", "/configuration?Qualifier=$LATEST"), nil))
+			p.same("put_fn_concurrency", p.call("PUT", "/2017-10-31/functions/f/concurrency", object{"ReservedConcurrentExecutions": 1}))
+			// An event holds the place, as its manager takes it.
+			leave, err := p.concurrency.Enter(t.Context(), thermocline.FunctionID{Account: account, Name: "f", Version: thermocline.Latest})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.same("too_many_requests_exc", p.call("POST", invoke("f"), nil))
+			leave()
+			if a := p.call("POST", invoke("f"), nil); a.get("ResponseMetadata", "HTTPStatusCode") != "200" {
+				t.Errorf("after the event: %v", a)
+			}
+		},
+		"TestLambdaVersions::test_lambda_versions_with_code_changes": func(p *replay) {
+			p.worker.does(p.runsCode)
+			publish := func(body object) answer { return p.call("POST", fn("f", "/versions"), body) }
+			update := func(text string, more object) answer {
+				more["ZipFile"] = packed(t, "handler.py", text)
+				return p.call("PUT", fn("f", "/code"), more)
+			}
+			p.same("create_response", p.call("POST", functions, def(t, "f", "Handler", "handler.handler", "Description", "No version :(", "Code", object{"ZipFile": packed(t, "handler.py", "version1")})))
+			p.active("f")
+			p.same("first_publish_response", publish(object{"Description": "First version description :)"}))
+			p.same("invocation_result_v1", p.invoked("f:1"))
+			p.same("update_lambda_response", update("version2", object{}))
+			p.active("f")
+			p.same("invocation_result_latest", p.invoked("f"))
+			p.same("second_publish_response", publish(object{"Description": "Second version description :)"}))
+			p.same("invocation_result_v2", p.invoked("f:2"))
+			p.same("update_lambda_response_with_publish", update("version3", object{"Publish": true}))
+			p.active("f")
+			p.active("f:3")
+			p.same("invocation_result_v3", p.invoked("f:3"))
+			p.same("invocation_result_latest_end", p.invoked("f"))
+			p.same("invocation_result_v2_end", p.invoked("f:2"))
+			p.same("invocation_result_v1_end", p.invoked("f:1"))
+		},
+		"TestLambdaVersions::test_lambda_handler_update": func(p *replay) {
+			p.worker.does(p.runsHandler)
+			p.call("POST", functions, helper(t, "f"))
+			p.active("f")
+			p.same("invoke_result_handler_one", p.invoked("f"))
+			p.same("update_function_configuration_result", p.call("PUT", fn("f", "/configuration"), object{"Handler": "handler.handler_two"}))
+			p.active("f")
+			p.same("get_function_result", p.call("GET", fn("f"), nil))
+			p.same("invoke_result_handler_two", p.invoked("f"))
+			p.call("POST", fn("f", "/versions"), object{})
+			p.same("invoke_result_handler_two_postpublish", p.invoked("f"))
+		},
+		"TestLambdaFeatures::test_invocation_type_dry_run[python3.9]": func(p *replay) {
+			p.call("POST", functions, helper(t, "f"))
+			p.same("invoke-result", p.invoked("f", "X-Amz-Invocation-Type", "DryRun"))
+		},
+		"TestLambdaFeatures::test_invocation_type_event[python3.9]": func(p *replay) {
+			p.call("POST", functions, helper(t, "f"))
+			p.same("invoke-result", p.invoked("f", "X-Amz-Invocation-Type", "Event"))
+		},
+		"TestLambdaFeatures::test_invocation_type_request_response[python3.10]": func(p *replay) {
+			p.call("POST", functions, helper(t, "f"))
+			p.same("invoke-result", p.invoked("f"))
+		},
+		"TestLambdaBaseFeatures::test_lambda_different_iam_keys_environment": func(p *replay) {
+			p.same("create-result", p.call("POST", functions, helper(t, "f")))
 		},
 		"TestLambdaBaseFeatures::test_function_state": func(p *replay) {
 			p.same("create-fn-response", p.call("POST", functions, def(t, "f", "Handler", "handler.handler")))

@@ -46,6 +46,8 @@ type rig struct {
 	store   *memory
 	history *counts
 	worker  *worker
+
+	concurrency *frontend.Concurrency
 }
 
 func newRig(t *testing.T, change ...func(*frontend.Options)) *rig {
@@ -78,6 +80,10 @@ func newRig(t *testing.T, change ...func(*frontend.Options)) *rig {
 	for _, c := range change {
 		c(&o)
 	}
+	if o.Concurrency == nil {
+		o.Concurrency = frontend.NewConcurrency(o.Store, 0)
+	}
+	g.concurrency = o.Concurrency
 	g.server = frontend.New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
