@@ -28,14 +28,14 @@ type Durations struct {
 }
 
 // NewDurations makes a distribution of the durations in ms at the 0th, 1st,
-// 25th, 50th, 75th, 99th and 100th percentile, which must not fall, and of the
-// mean, 0 when it is not known.
+// 25th, 50th, 75th, 99th and 100th percentile, which must not fall. Between
+// them its inverse is a straight line.
 //
-// Between percentiles the inverse of the distribution function is a straight
-// line, but above the third quartile, where p75 + (p99 − p75)·x^k, and likewise
-// up to the maximum, has k ≥ 1 such that the mean is right: a straight line
-// from the 99th percentile to a maximum a thousand times as large would make
-// the mean, and with it the load, much too large.
+// With mean not 0, in ms, the parts above the third quartile are bent such that
+// the mean is right: p75 + (p99 − p75)·x^k, and likewise up to the maximum, with
+// one k ≥ 1. A straight line to a maximum a thousand times the 99th percentile
+// makes the mean larger than the functions' real one; over the 500 functions of
+// the Azure sample the load is 63 erlangs with straight lines, 52 really.
 func NewDurations(ms [7]float64, mean float64) (Durations, error) {
 	last := 0.0
 	for _, v := range ms {

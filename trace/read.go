@@ -28,6 +28,16 @@ type File struct {
 	io.Reader
 }
 
+// Reading says how a trace is read.
+type Reading struct {
+	// MinMemoryMB is what a function has at least: a small function of the trace
+	// shared its application's process, and is given this much here.
+	MinMemoryMB float64
+	// MatchMean bends the durations' distributions so that their means are the
+	// trace's; see NewDurations.
+	MatchMean bool
+}
+
 // Read reads a trace of the Azure Functions 2019 format: invocations per
 // minute, and, nil when there are none, the functions' durations and memory,
 // joined on HashFunction. Each may be plain or gzip. A memory file without
@@ -36,13 +46,13 @@ type File struct {
 // different triggers, say, is called as often as all lines say; of the others
 // the first line counts. A function without a row has DefaultDuration and
 // DefaultMemoryMB.
-func Read(invocations File, durations, memory *File) (*Trace, error) {
+func Read(invocations File, durations, memory *File, o Reading) (*Trace, error) {
 	functions, apps, counts, minutes, err := readInvocations(invocations)
 	if err != nil {
 		return nil, err
 	}
 	if durations != nil {
-		rows, err := readDurations(*durations)
+		rows, err := readDurations(*durations, o.MatchMean)
 		if err != nil {
 			return nil, err
 		}
@@ -66,6 +76,9 @@ func Read(invocations File, durations, memory *File) (*Trace, error) {
 				functions[i].MemoryMB = mb
 			}
 		}
+	}
+	for i := range functions {
+		functions[i].MemoryMB = max(functions[i].MemoryMB, o.MinMemoryMB)
 	}
 	return New(functions, minutes, counts)
 }
@@ -166,7 +179,7 @@ type durationRow struct {
 	Durations
 }
 
-func readDurations(f File) ([]durationRow, error) {
+func readDurations(f File, matchMean bool) ([]durationRow, error) {
 	t, err := openTable(f)
 	if err != nil {
 		return nil, err
@@ -192,7 +205,7 @@ func readDurations(f File) ([]durationRow, error) {
 			}
 		}
 		mean := 0.0
-		if average >= 0 {
+		if average >= 0 && matchMean {
 			if mean, err = t.number(average); err != nil {
 				return nil, err
 			}

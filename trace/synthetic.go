@@ -9,6 +9,7 @@ type Synthetic struct {
 	Minutes int
 	// Functions is how many are taken (as Sample takes them), 0 for all.
 	Functions int
+	Reading
 }
 
 // class is how much the calls per minute of functions of a rate vary: the
@@ -41,7 +42,7 @@ var classes = []class{
 //   - Memory is lognormal through 143 MB (p50) and 210 MB (p90), as the trace's
 //     applications'.
 func Synthesize(durations File, o Synthetic) (*Trace, error) {
-	rows, err := readDurations(durations)
+	rows, err := readDurations(durations, o.MatchMean)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func Synthesize(durations File, o Synthetic) (*Trace, error) {
 	for i, r := range rows {
 		h := hash(r.id)
 		s := seeded(o.Seed, h, 0, 2)
-		functions[i] = Function{ID: r.id, Trigger: "others", Duration: r.Durations, MemoryMB: lognormal(&s, 143, 210)}
+		functions[i] = Function{ID: r.id, Trigger: "others", Duration: r.Durations, MemoryMB: max(o.MinMemoryMB, lognormal(&s, 143, 210))}
 		perMinute := min(r.count/(24*60), maxCalls/10)
 		if s.next()&1 == 0 {
 			functions[i].Trigger = "timer"

@@ -23,6 +23,8 @@ type simulation struct {
 	invocations, durations, memory string
 	minutes, functions             int
 	from, to                       time.Duration
+	minMemoryMB                    float64
+	matchMean                      bool
 
 	policies    []string
 	instances   int
@@ -67,6 +69,8 @@ model, every policy and every figure.`,
 	f.StringVar(&s.invocations, "invocations", "", "`file` with the invocations per minute")
 	f.StringVar(&s.durations, "durations", "", "`file` with the functions' durations")
 	f.StringVar(&s.memory, "memory", "", "`file` with the functions' memory")
+	f.Float64Var(&s.minMemoryMB, "min-memory-mb", 128, "memory that a function has at least, in `MB`")
+	f.BoolVar(&s.matchMean, "match-mean", false, "bend the durations' upper percentiles so that their means are the trace's")
 	f.IntVar(&s.minutes, "minutes", 240, "length of a synthetic trace")
 	f.IntVar(&s.functions, "functions", 0, "take only so many of the functions; 0 takes all")
 	f.DurationVar(&s.from, "from", 0, "leave out what is before this time of the trace (whole minutes)")
@@ -230,13 +234,14 @@ func (s *simulation) load() (*trace.Trace, error) {
 	}
 	var t *trace.Trace
 	var err error
+	o := trace.Reading{MinMemoryMB: s.minMemoryMB, MatchMean: s.matchMean}
 	if files[0] == nil {
 		if s.minutes < 1 || s.minutes > 20160 {
 			return nil, fail(exitUsage, "", "--minutes is 1 to 20160, not %d", s.minutes)
 		}
-		t, err = trace.Synthesize(*files[1], trace.Synthetic{Seed: s.seed, Minutes: s.minutes, Functions: s.functions})
+		t, err = trace.Synthesize(*files[1], trace.Synthetic{Seed: s.seed, Minutes: s.minutes, Functions: s.functions, Reading: o})
 	} else {
-		t, err = trace.Read(*files[0], files[1], files[2])
+		t, err = trace.Read(*files[0], files[1], files[2], o)
 	}
 	if err != nil {
 		return nil, fail(exitFailed, hint, "%w", err)
@@ -326,7 +331,9 @@ type progressBar struct {
 	shown int
 }
 
-func newProgressBar(e *env, label string) *progressBar { return &progressBar{e: e, label: label, shown: -1} }
+func newProgressBar(e *env, label string) *progressBar {
+	return &progressBar{e: e, label: label, shown: -1}
+}
 
 // set shows a share of the work, 0 to 1.
 func (p *progressBar) set(share float64) {
