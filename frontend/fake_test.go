@@ -136,6 +136,7 @@ type worker struct {
 	run    func(ctx context.Context, inv *thermocline.Invocation) (*thermocline.Result, error)
 	events []*thermocline.Invocation
 	seen   []*thermocline.Invocation
+	routed func(partition int) // told of each invocation, if not nil
 }
 
 var _ dispatch.Client = (*worker)(nil)
@@ -153,8 +154,11 @@ func (w *worker) does(run func(ctx context.Context, inv *thermocline.Invocation)
 	w.run = run
 }
 
-func (w *worker) Invoke(ctx context.Context, _ dispatch.Route, inv *thermocline.Invocation) (*thermocline.Result, error) {
+func (w *worker) Invoke(ctx context.Context, r dispatch.Route, inv *thermocline.Invocation) (*thermocline.Result, error) {
 	w.mu.Lock()
+	if w.routed != nil {
+		w.routed(r.Partition)
+	}
 	run := w.run
 	w.seen = append(w.seen, inv)
 	w.mu.Unlock()
