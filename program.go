@@ -18,9 +18,9 @@ type Program struct {
 }
 
 const (
-	// MaxProgram is the largest zip of a program, and with its payload it may
-	// have no more than MaxPayload bytes: they travel in one message.
-	MaxProgram = 4 << 20
+	// MaxProgram is how many bytes a program's zip and its payload may have
+	// together: they travel in one message.
+	MaxProgram = MaxPayload
 	// MaxProgramOutput is how much of what a program writes is kept, in bytes.
 	MaxProgramOutput = 1 << 20
 	// ProgramPrefix begins the names of the functions that stand for programs

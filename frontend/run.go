@@ -177,8 +177,8 @@ func (q *request) program(in *runRequest) (*thermocline.Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := len(packed) + len(in.Payload); n > thermocline.MaxPayload {
-		return nil, thermocline.Errorf(thermocline.KindRequestTooLarge, "The code and the payload have %d bytes together, more than %d", n, thermocline.MaxPayload)
+	if n := len(packed) + len(in.Payload); n > thermocline.MaxProgram {
+		return nil, thermocline.Errorf(thermocline.KindRequestTooLarge, "The code and the payload have %d bytes together, more than %d: deploy it as a function", n, thermocline.MaxProgram)
 	}
 	return &thermocline.Program{
 		Runtime: in.Runtime, Handler: in.Handler, Region: q.region.name,
@@ -201,9 +201,6 @@ func (in *runRequest) code() ([]byte, error) {
 		if packed, err = packSource(files, *in.Source); err != nil {
 			return nil, err
 		}
-	}
-	if len(packed) > thermocline.MaxProgram {
-		return nil, thermocline.Errorf(thermocline.KindTooLarge, "The code has %d bytes as a zip, more than %d: deploy it as a function", len(packed), thermocline.MaxProgram)
 	}
 	if in.Source != nil {
 		return packed, nil // packed here

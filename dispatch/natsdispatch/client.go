@@ -202,8 +202,8 @@ func (c *Client) check(r dispatch.Route, inv *thermocline.Invocation) error {
 		return thermocline.Errorf(thermocline.KindInternal, "partition %d is out of range", r.Partition)
 	case len(inv.ClientContext)+len(inv.ARN)+len(inv.TraceID)+len(inv.Function.Name)+len(inv.Function.Version)+len(inv.Function.Account) > maxHeader/2:
 		return thermocline.Errorf(thermocline.KindInvalidParameter, "client context, trace id and name are too long")
-	case inv.Program != nil && len(inv.Payload)+len(inv.Program.Code) > thermocline.MaxPayload:
-		return thermocline.Errorf(thermocline.KindRequestTooLarge, "The code, %d bytes as a zip, and the payload of %d bytes are more than %d bytes together", len(inv.Program.Code), len(inv.Payload), thermocline.MaxPayload)
+	case inv.Program != nil && len(inv.Payload)+len(inv.Program.Code) > thermocline.MaxProgram:
+		return thermocline.Errorf(thermocline.KindRequestTooLarge, "The code, %d bytes as a zip, and the payload of %d bytes are more than %d bytes together", len(inv.Program.Code), len(inv.Payload), thermocline.MaxProgram)
 	case len(inv.Payload) > thermocline.MaxPayload:
 		return thermocline.Errorf(thermocline.KindRequestTooLarge, "%d byte payload is too large for the RequestResponse invocation type (limit %d bytes)", len(inv.Payload), thermocline.MaxPayload)
 	}
