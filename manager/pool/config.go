@@ -37,7 +37,8 @@ type Config struct {
 	InstanceIdle time.Duration
 
 	// WarmMB bounds the memory of the warming pool in MB. Default an eighth of
-	// the instances' memory; negative: nothing is warmed.
+	// the instances' memory, and at least that of the Spares; negative: nothing
+	// is warmed.
 	WarmMB int
 	// Spares are sandboxes that wait booted in any case, within WarmMB and what
 	// is free. Default none.

@@ -45,6 +45,16 @@ type Spare struct {
 	N        int
 }
 
+// SetSpares replaces the Config's Spares.
+func (p *Pool) SetSpares(list []Spare) {
+	for _, w := range p.warmOrder {
+		w.floor = 0
+	}
+	for _, s := range list {
+		p.class(s.Runtime, s.MemoryMB).floor += max(0, s.N)
+	}
+}
+
 func (p *Pool) class(runtime string, memoryMB int) *warming {
 	k := class{runtime, memoryMB}
 	if w := p.classes[k]; w != nil {
@@ -123,6 +133,11 @@ func (p *Pool) Refill(now time.Time) []Spare {
 	budget := p.c.WarmMB
 	if budget == 0 {
 		budget = total / 8
+		floor := 0
+		for _, w := range p.warmOrder {
+			floor += w.floor * w.memoryMB
+		}
+		budget = max(budget, floor)
 	}
 	free := 0
 	for _, at := range p.order {
