@@ -55,6 +55,9 @@ type Options struct {
 	MaxOutstanding int
 	// Pool tunes keep-alive, eviction and the warming pool.
 	Pool pool.Config
+	// Spares, when not nil, is asked once, soon after the start, for what is to
+	// wait booted in any case; it takes the place of Pool.Spares.
+	Spares func(ctx context.Context) ([]pool.Spare, error)
 
 	Logger *slog.Logger
 }

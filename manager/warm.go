@@ -15,13 +15,15 @@ const (
 	// that are served: they want the processors for a few ms, and a boot takes
 	// tens.
 	yieldFor = 100 * time.Millisecond
+	// sparesAfter is how long after the manager's start its first spares boot.
+	sparesAfter = 300 * time.Millisecond
 )
 
 // keepReady prepares what the pool wants ahead of calls, and fills the warming
 // pool, one sandbox at a time: invocations come first.
 func (m *Manager) keepReady(ctx context.Context) {
-	m.makeRoomForSpares(ctx)
-	for {
+	m.haveSpares(ctx)
+	for ctx.Err() == nil {
 		for ctx.Err() == nil && m.readyOne(ctx) {
 		}
 		select {
@@ -81,24 +83,43 @@ func (m *Manager) hasWork() {
 	}
 }
 
-// makeRoomForSpares acquires the first instance of a manager that is to have
-// spares from the beginning.
-func (m *Manager) makeRoomForSpares(ctx context.Context) {
-	if len(m.o.Pool.Spares) == 0 || m.o.Pool.WarmMB < 0 {
+// haveSpares has the pool keep what is to wait from the beginning, and acquires
+// an instance for it.
+func (m *Manager) haveSpares(ctx context.Context) {
+	if m.o.Spares == nil || m.o.Pool.WarmMB < 0 {
 		return
 	}
+	// The process has better to do while it starts.
+	t := time.NewTimer(sparesAfter)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-t.C:
+	}
+	spares, err := m.o.Spares(ctx)
+	if err == nil && len(spares) > 0 {
+		m.mu.Lock()
+		m.pool.SetSpares(spares)
+		m.mu.Unlock()
+		err = m.firstInstance(ctx, spares[0].MemoryMB)
+	}
+	if err != nil && ctx.Err() == nil {
+		m.log.Warn("no spare sandboxes from the start", "error", err)
+	}
+}
+
+// firstInstance acquires an instance unless there is one.
+func (m *Manager) firstInstance(ctx context.Context, mb int) error {
 	m.growing.Lock()
 	defer m.growing.Unlock()
 	m.mu.Lock()
 	some := len(m.instances) > 0
 	m.mu.Unlock()
 	if some {
-		return
+		return nil
 	}
-	// Without one the first invocation makes it, and the spares come then.
-	if err := m.acquireInstance(ctx, m.o.Pool.Spares[0].MemoryMB); err != nil && ctx.Err() == nil {
-		m.log.Info("no instance for the warming pool yet", "error", err)
-	}
+	return m.acquireInstance(ctx, mb)
 }
 
 // warmOne boots one sandbox that the pool wants, and reports whether it should

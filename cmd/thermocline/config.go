@@ -44,7 +44,8 @@ type Config struct {
 	// ManagersPerFleet is how many instance managers this node runs for each
 	// fleet that does not say so itself.
 	ManagersPerFleet int `koanf:"managers_per_fleet" json:"managers_per_fleet"`
-	// KeepAlive is how long an idle sandbox is kept.
+	// KeepAlive is how long every idle sandbox is kept; 0 is as long as its
+	// function's idle times show to be worth it.
 	KeepAlive time.Duration `koanf:"keep_alive" json:"keep_alive"`
 	// FreezeAfter is how long a sandbox is idle before it is frozen.
 	FreezeAfter time.Duration `koanf:"freeze_after" json:"freeze_after"`
@@ -52,6 +53,8 @@ type Config struct {
 	Runc string `koanf:"runc" json:"runc"`
 	// ShutdownDeadline is how long running invocations may go on after SIGTERM.
 	ShutdownDeadline time.Duration `koanf:"shutdown_deadline" json:"shutdown_deadline"`
+
+	Pool PoolConfig `koanf:"pool" json:"pool"`
 
 	// Fleets claim functions in this order.
 	Fleets []fleet.FleetConfig `koanf:"fleets" json:"fleets"`
@@ -94,7 +97,7 @@ func defaultConfig(data, node string) Config {
 		Storage:          StorageConfig{Sync: true},
 		Concurrency:      frontend.DefaultConcurrency,
 		ManagersPerFleet: 2,
-		KeepAlive:        10 * time.Minute,
+		Pool:             defaultPool(),
 		FreezeAfter:      100 * time.Millisecond,
 		Runc:             "runc",
 		ShutdownDeadline: 30 * time.Second,
@@ -167,6 +170,8 @@ func (c Config) Validate() error {
 		{"storage.reserve_mb", float64(c.Storage.ReserveMB), 1, 1 << 20, true},
 		{"concurrency", float64(c.Concurrency), 1, 100_000, false},
 		{"managers_per_fleet", float64(c.ManagersPerFleet), 1, 64, false},
+		{"pool.cold_start_gb_s", c.Pool.ColdStartGBs, 1, 1e6, false},
+		{"pool.warm_mb", float64(c.Pool.WarmMB), -1, 1 << 20, false},
 	} {
 		if math.IsNaN(r.value) || (r.value < r.min || r.value > r.max) && !(r.zero && r.value == 0) {
 			bad(r.key, "must be from %.16g to %.16g, not %g", r.min, r.max, r.value)
@@ -177,11 +182,22 @@ func (c Config) Validate() error {
 		value, min, max time.Duration
 	}{
 		{"keep_alive", c.KeepAlive, time.Second, 30 * 24 * time.Hour},
+		{"pool.keep_alive_min", c.Pool.KeepAliveMin, time.Second, 24 * time.Hour},
+		{"pool.keep_alive_max", c.Pool.KeepAliveMax, c.Pool.KeepAliveMin, 30 * 24 * time.Hour},
+		{"pool.idle_bin", c.Pool.IdleBin, 100 * time.Millisecond, time.Hour},
 		{"freeze_after", c.FreezeAfter, 0, time.Hour},
 		{"shutdown_deadline", c.ShutdownDeadline, 0, 15 * time.Minute},
 	} {
+		if r.key == "keep_alive" && c.KeepAlive == 0 {
+			continue
+		}
 		if r.value < r.min || r.value > r.max {
 			bad(r.key, "must be from %v to %v, not %v (write a unit: 10m, 100ms)", r.min, r.max, r.value)
+		}
+	}
+	if s := c.Pool.Spares; s != sparesAuto && s != sparesNone {
+		if _, err := parseSpares(s); err != nil {
+			bad("pool.spares", "must be auto, none or a list by commas: %v", err)
 		}
 	}
 	if _, err := fleet.New(c.fleetConfig()); err != nil {

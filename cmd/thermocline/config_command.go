@@ -59,6 +59,9 @@ func (l *loaded) values() map[string]any {
 		}
 	}
 	text(values, "keep_alive", "freeze_after", "shutdown_deadline")
+	if pool, ok := values["pool"].(map[string]any); ok {
+		text(pool, "keep_alive_min", "keep_alive_max", "idle_bin")
+	}
 	fleets, _ := values["fleets"].([]any)
 	for _, f := range fleets {
 		if m, ok := f.(map[string]any); ok {

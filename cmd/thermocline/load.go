@@ -47,8 +47,14 @@ func settings() []setting {
 		{"storage.sync", "storage-sync", "write through to the disk before acknowledging"},
 		{"concurrency", "concurrency", "executions of an account at once, where the account has no limit of its own"},
 		{"managers_per_fleet", "managers-per-fleet", "instance managers of each fleet on this node"},
-		{"keep_alive", "keep-alive", "how long an idle sandbox is kept"},
+		{"keep_alive", "keep-alive", "how long every idle sandbox is kept; 0 is as long as its function's idle times make it worth"},
 		{"freeze_after", "freeze-after", "how long a sandbox is idle before it is frozen"},
+		{"pool.cold_start_gb_s", "cold-start-gb-s", "price of a cold start: the `GB·s` of waiting memory that one is worth"},
+		{"pool.keep_alive_min", "keep-alive-min", "how long a function's last sandbox is kept while little is known of it"},
+		{"pool.keep_alive_max", "keep-alive-max", "how long any idle sandbox is kept at most"},
+		{"pool.idle_bin", "idle-bin", "resolution at which idle times are learned; 240 of it are looked ahead"},
+		{"pool.warm_mb", "warm-mb", "`MB` of the warming pool of each manager; 0 is an eighth of its instances, -1 none"},
+		{"pool.spares", "spares", "sandboxes that wait booted from the start: auto, none, or `RUNTIME:MB[:N],…`"},
 		{"runc", "runc", "OCI runtime: a `path`, or a name in PATH"},
 		{"shutdown_deadline", "shutdown-deadline", "how long running invocations may go on after SIGTERM"},
 	}
@@ -142,9 +148,9 @@ func (l *loaded) mergeFile(all *koanf.Koanf, path string, known []string) error 
 	layer := koanf.New(".")
 	if err := layer.Load(file.Provider(path), yaml.Parser()); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return fail(exitConfig, "", "there is no configuration file %s", path)
+			return fail(exitConfig, "name another with --config, or leave it out", "there is no configuration file %s", path)
 		}
-		return fail(exitConfig, "", "read %s: %w", path, err)
+		return fail(exitConfig, "it must be YAML; `thermocline config` prints one to begin with", "read %s: %w", path, err)
 	}
 	for _, key := range layer.Keys() {
 		if !slices.Contains(known, key) {

@@ -68,6 +68,7 @@ func startNode(ctx context.Context, cfg Config, log *slog.Logger) (*node, error)
 		name  string
 		start func(context.Context) error
 	}{
+		{"OCI runtime", n.startRunc},
 		{"data directory", n.startData},
 		{"nats", n.startNATS},
 		{"store", n.startStore},
@@ -174,7 +175,7 @@ func (n *node) startNATS(ctx context.Context) error {
 	if urls := n.cfg.natsURLs(); len(urls) > 0 {
 		nc, err := nats.Connect(strings.Join(urls, ","), nats.Name("thermocline "+n.id), nats.MaxReconnects(-1))
 		if err != nil {
-			return fail(exitFailed, "check --nats, and that the cluster is up", "connect to NATS at %s: %w", n.cfg.NATS, err)
+			return fail(exitFailed, "check --nats, and that the cluster is up", "connect to NATS at %s: %w", n.cfg.redacted(), err)
 		}
 		n.nc = nc
 		n.onStop(func(context.Context) error { nc.Close(); return nil })
@@ -302,14 +303,19 @@ func (n *node) startManagers(context.Context) error {
 	n.running = frontend.NewConcurrency(n.store, n.cfg.Concurrency)
 	ledger := manager.NewLedger(n.provider)
 	var options []manager.Options
-	for _, f := range n.fleets.Fleets() {
+	fleets := n.cfg.fleetConfig().Fleets
+	for at, f := range n.fleets.Fleets() {
+		var spares func(context.Context) ([]pool.Spare, error)
+		if at == len(fleets)-1 { // where the first call of every function goes
+			spares = n.spares
+		}
 		for i := range f.Managers {
 			options = append(options, manager.Options{
 				ID: fmt.Sprintf("%s-%s-%d", n.id, f.Name, i+1), Fleet: f.Name, Node: n.cfg.Node,
 				Provider: ledger.Share(), Functions: n.store, Code: n.code, Logs: n.store, Programs: n.scratch,
 				FreezeAfter: n.cfg.FreezeAfter,
-				Pool:        pool.Config{KeepAlive: f.KeepAlive},
-				Logger:      n.log,
+				Pool:        n.cfg.poolConfig(fleets[at]), Spares: spares,
+				Logger: n.log,
 			})
 		}
 	}
@@ -322,7 +328,7 @@ func (n *node) startManagers(context.Context) error {
 		n.run("manager", m.Run)
 	}
 	var serving sync.WaitGroup
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background()) // ends with the node, not with its start
 	for _, m := range n.managers {
 		serving.Go(func() {
 			if err := n.server.Serve(ctx, &bounded{m, n.running, n.store, n.log}); err != nil && ctx.Err() == nil {

@@ -91,6 +91,7 @@ var imports = map[string]reasons{
 		"dispatch/natsdispatch": "wiring: the only dispatch of the program",
 		"manager":               "wiring",
 		"manager/pool":          "wiring: the pool's settings",
+		"manager/autoscale":     "wiring: the settings of staffing",
 		"instance":              "wiring",
 		"instance/host":         "wiring: the provider of instances",
 		"sandbox":               "wiring",
