@@ -10,6 +10,8 @@ import (
 )
 
 func newServeCmd(g *globals) *cobra.Command {
+	// Not part of the configuration: it is for one run, by who looks at it.
+	var debugListen string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a server: the Lambda API, instance managers and an embedded NATS",
@@ -27,16 +29,22 @@ It needs root, for namespaces, mounts and cgroups, and runc.`,
 			if err != nil {
 				return err
 			}
-			return g.serve(cmd.Context(), cfg.Config)
+			log := g.env.logger(cfg.Log)
+			stop, err := startDebug(debugListen, log)
+			if err != nil {
+				return err
+			}
+			defer stop()
+			return g.serve(cmd.Context(), cfg.Config, log)
 		},
 	}
 	addConfigFlags(c.Flags())
+	c.Flags().StringVar(&debugListen, "debug-listen", "", "loopback `address` for profiles and figures of this process; empty: none")
 	return c
 }
 
 // serve runs a node until ctx ends.
-func (g *globals) serve(ctx context.Context, cfg Config) error {
-	log := g.env.logger(cfg.Log)
+func (g *globals) serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 	for _, w := range cfg.warnings() {
 		log.Warn(w)
 	}
