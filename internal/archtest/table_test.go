@@ -74,7 +74,13 @@ var imports = map[string]reasons{
 	"simulate":        {"": nouns, "trace": "the workload", "history": "the policy that it plays", "fleet": "the policy that it plays", "manager/pool": "the policy that it plays", "manager/autoscale": "the policy that it plays"},
 	"e2e":             {},
 	"e2e/load":        {},
-	"e2e/bench":       {"sandbox/bootstrap": "runs the same runtime process without a sandbox"},
+	"e2e/rig":         {},
+
+	"e2e/hostile":          {},
+	"e2e/hostile/attacker": {},
+	"e2e/soak":             {},
+
+	"e2e/bench": {"sandbox/bootstrap": "runs the same runtime process without a sandbox"},
 
 	"internal/natsserver": {"": nouns},
 	"internal/archtest":   {},
@@ -122,7 +128,7 @@ var modules = []module{
 	{"github.com/moby/profiles/", "the seccomp profile is the sandbox's", []string{"sandbox/oci"}},
 	{"github.com/vishvananda/", "network namespaces are the sandbox's", []string{"sandbox/oci"}},
 	{"github.com/containerd/cgroups/", "control groups are the host provider's and the sandbox's", []string{"instance/host", "instance/host/cgroup", "sandbox/oci"}},
-	{"github.com/aws/aws-sdk-go-v2", "AWS types stay with those that speak to the API from outside", []string{"frontend/sigv4", "client", "cmd/thermocline", "e2e/bench"}},
+	{"github.com/aws/aws-sdk-go-v2", "AWS types stay with those that speak to the API from outside", []string{"frontend/sigv4", "client", "cmd/thermocline", "e2e/bench", "e2e/rig"}},
 	{"github.com/aws/smithy-go", "the errors of the SDK", []string{"cmd/thermocline"}},
 	{"github.com/aws/aws-lambda-go", "what functions are written with", []string{"sandbox/sandboxtest/program/provided", "examples/go"}},
 	{"cel.dev/", "criteria are the fleets'", []string{"fleet"}},
