@@ -33,6 +33,7 @@ type Server struct {
 // New returns a Server. It starts nothing.
 func New(o Options) *Server {
 	o = o.withDefaults()
+	o.History = pacedHistory{o.History, o.Pace}
 	if len(o.LocationKey) == 0 {
 		o.LocationKey = make([]byte, 32)
 		rand.Read(o.LocationKey) // never fails

@@ -85,6 +85,9 @@ type Options struct {
 	// in this process; one of its own if nil.
 	Concurrency *Concurrency
 
+	// Pace is how fast time goes for the history and the fleets.
+	Pace thermocline.Pace
+
 	Limits Limits
 	Now    func() time.Time
 	Logger *slog.Logger

@@ -36,7 +36,7 @@ func (q *request) explain() error {
 		return err
 	}
 	usage := q.server.opts.History.Usage(f.FunctionID, q.now)
-	x := q.server.opts.Fleets.Explain(f.FunctionID, usage, q.now)
+	x := q.server.opts.Fleets.Explain(f.FunctionID, usage, q.server.opts.Pace.Policy(q.now))
 	managers := q.server.opts.Dispatch.Managers()
 	config := q.server.opts.Fleets.Fleet(x.Fleet)
 	// In a queue the partition's lessee is asked first; see dispatch.Route.
@@ -95,7 +95,7 @@ func (q *request) fleets() error {
 	}
 	rates := make(map[string]float64)
 	s.opts.History.Each(q.now, func(id thermocline.FunctionID, u thermocline.Usage) bool {
-		rates[s.opts.Fleets.Classify(id, u, q.now).Fleet] += u.RateMinute
+		rates[s.opts.Fleets.Classify(id, u, s.opts.Pace.Policy(q.now)).Fleet] += u.RateMinute
 		return true
 	})
 	members := s.opts.Fleets.Members()
@@ -125,7 +125,7 @@ func (q *request) ownFleets() error {
 	functions, rates := make(map[string]int), make(map[string]float64)
 	s.opts.History.Each(q.now, func(id thermocline.FunctionID, u thermocline.Usage) bool {
 		if id.Account == q.identity.Account {
-			name := s.opts.Fleets.Classify(id, u, q.now).Fleet
+			name := s.opts.Fleets.Classify(id, u, s.opts.Pace.Policy(q.now)).Fleet
 			functions[name]++
 			rates[name] += u.RateMinute
 		}

@@ -51,7 +51,7 @@ func (q *request) enqueue(inv *thermocline.Invocation) error {
 // route decides the fleet and the managers, and notes the fleet.
 func (s *Server) route(inv *thermocline.Invocation) dispatch.Route {
 	usage := s.opts.History.Usage(inv.Function, inv.Received)
-	decision := s.opts.Fleets.Classify(inv.Function, usage, inv.Received)
+	decision := s.opts.Fleets.Classify(inv.Function, usage, s.opts.Pace.Policy(inv.Received))
 	inv.Fleet = decision.Fleet
 	config := s.opts.Fleets.Fleet(decision.Fleet)
 	return dispatch.Route{

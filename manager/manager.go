@@ -55,6 +55,8 @@ type Options struct {
 	MaxOutstanding int
 	// Pool tunes keep-alive, eviction and the warming pool.
 	Pool pool.Config
+	// Pace is how fast time goes for the pool.
+	Pace thermocline.Pace
 	// Spares, when not nil, is asked once, soon after the start, for what is to
 	// wait booted in any case; it takes the place of Pool.Spares.
 	Spares func(ctx context.Context) ([]pool.Spare, error)
@@ -88,7 +90,7 @@ type Manager struct {
 	growing sync.Mutex // held while an instance is acquired; before mu
 
 	mu        sync.Mutex // guards the pool and the maps, never held over I/O
-	pool      *pool.Pool
+	pool      paced
 	held      map[string]*held
 	instances map[string]instance.Instance
 	giving    map[string]bool // instances that are given back; see vacate.go
@@ -116,7 +118,7 @@ func New(o Options) *Manager {
 		log:       o.Logger.With("manager", o.ID, "fleet", o.Fleet),
 		freezer:   newFreezer(o.FreezeAfter),
 		prefix:    sandboxPrefix(o.ID, time.Now()),
-		pool:      pool.New(o.Pool),
+		pool:      paced{pool.New(o.Pool), o.Pace},
 		held:      map[string]*held{},
 		instances: map[string]instance.Instance{},
 		giving:    map[string]bool{},

@@ -49,6 +49,9 @@ type Config struct {
 	KeepAlive time.Duration `koanf:"keep_alive" json:"keep_alive"`
 	// FreezeAfter is how long a sandbox is idle before it is frozen.
 	FreezeAfter time.Duration `koanf:"freeze_after" json:"freeze_after"`
+	// TimeScale is how many seconds pass in one of the clock for what decides by
+	// time: rates, keep-alives, dwell times.
+	TimeScale float64 `koanf:"time_scale" json:"time_scale"`
 	// Runc is the OCI runtime: a path, or a name to be found in PATH.
 	Runc string `koanf:"runc" json:"runc"`
 	// ShutdownDeadline is how long running invocations may go on after SIGTERM.
@@ -97,6 +100,7 @@ func defaultConfig(data, node string) Config {
 		Storage:          StorageConfig{Sync: true},
 		Concurrency:      frontend.DefaultConcurrency,
 		ManagersPerFleet: 2,
+		TimeScale:        1,
 		Pool:             defaultPool(),
 		FreezeAfter:      100 * time.Millisecond,
 		Runc:             "runc",
@@ -165,6 +169,7 @@ func (c Config) Validate() error {
 		zero            bool // 0 means something of its own
 	}{
 		{"provider.memory_mb", float64(c.Provider.MemoryMB), 256, 1 << 24, true},
+		{"time_scale", c.TimeScale, 0.001, 10_000, false},
 		{"provider.cpus", c.Provider.CPUs, 0.1, 4096, true},
 		{"storage.max_mb", float64(c.Storage.MaxMB), 64, 1 << 30, true},
 		{"storage.reserve_mb", float64(c.Storage.ReserveMB), 1, 1 << 20, true},

@@ -49,6 +49,7 @@ func settings() []setting {
 		{"managers_per_fleet", "managers-per-fleet", "instance managers of each fleet on this node"},
 		{"keep_alive", "keep-alive", "how long every idle sandbox is kept; 0 is as long as its function's idle times make it worth"},
 		{"freeze_after", "freeze-after", "how long a sandbox is idle before it is frozen"},
+		{"time_scale", "time-scale", "seconds that pass in one of the clock for rates, keep-alives and dwell times; for replays"},
 		{"pool.cold_start_gb_s", "cold-start-gb-s", "price of a cold start: the `GB·s` of waiting memory that one is worth"},
 		{"pool.keep_alive_min", "keep-alive-min", "how long a function's last sandbox is kept while little is known of it"},
 		{"pool.keep_alive_max", "keep-alive-max", "how long any idle sandbox is kept at most"},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"thermocline"
 	"thermocline/dispatch/natsdispatch"
 	"thermocline/fleet"
 	"thermocline/frontend"
@@ -41,6 +42,7 @@ type node struct {
 	failed   chan error // a part ended that should not have
 
 	id       string // of this data directory on this machine
+	pace     thermocline.Pace
 	writable func() error
 	nc       *nats.Conn
 	store    *natsstore.Store
@@ -64,6 +66,7 @@ type node struct {
 // did are stopped.
 func startNode(ctx context.Context, cfg Config, log *slog.Logger) (*node, error) {
 	n := &node{cfg: cfg, log: log, failed: make(chan error, 16)}
+	n.pace = thermocline.Pace{Origin: time.Now(), Factor: cfg.TimeScale}
 	for _, part := range []struct {
 		name  string
 		start func(context.Context) error
@@ -314,7 +317,7 @@ func (n *node) startManagers(context.Context) error {
 				ID: fmt.Sprintf("%s-%s-%d", n.id, f.Name, i+1), Fleet: f.Name, Node: n.cfg.Node,
 				Provider: ledger.Share(), Functions: n.store, Code: n.code, Logs: n.store, Programs: n.scratch,
 				FreezeAfter: n.cfg.FreezeAfter,
-				Pool:        n.cfg.poolConfig(fleets[at]), Spares: spares,
+				Pool:        n.cfg.poolConfig(fleets[at]), Spares: spares, Pace: n.pace,
 				Logger: n.log,
 			})
 		}
@@ -366,7 +369,7 @@ func (n *node) startFrontend(ctx context.Context) error {
 	}
 	f := frontend.New(frontend.Options{
 		Store: n.store, History: n.history, Fleets: n.fleets, Dispatch: n.client,
-		Runtimes: &runtimes{n}, Managers: &statuses{n}, Region: n.cfg.Region, Concurrency: n.running,
+		Runtimes: &runtimes{n}, Pace: n.pace, Managers: &statuses{n}, Region: n.cfg.Region, Concurrency: n.running,
 		Version: currentVersion().Version, Node: n.cfg.Node, Logger: n.log,
 	})
 	listener, err := net.Listen("tcp", n.cfg.Listen)

@@ -36,7 +36,7 @@ func (n *node) startHistory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
+	now := n.policyNow()
 	for slot, raw := range saved {
 		if strings.HasPrefix(slot, fleetsSlot) {
 			err = fleets.Restore(raw, now)
@@ -77,7 +77,7 @@ func (n *node) keepHistory(ctx context.Context, gossip <-chan *nats.Msg) error {
 			}
 			return nil
 		case m := <-gossip:
-			if err := n.history.Merge(m.Data, time.Now()); err != nil {
+			if err := n.history.Merge(m.Data, n.policyNow()); err != nil {
 				n.log.Debug("gossip was refused", "error", err)
 			}
 		case <-tick.C:
@@ -94,14 +94,14 @@ func (n *node) keepHistory(ctx context.Context, gossip <-chan *nats.Msg) error {
 func (n *node) saveTick(ctx context.Context, second int) error {
 	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
 	defer cancel()
-	delta, _ := n.history.Changed(time.Now(), gossipBytes)
+	delta, _ := n.history.Changed(n.policyNow(), gossipBytes)
 	if err := n.nc.Publish(gossipSubject, delta); err != nil {
 		return err
 	}
 	if second == snapshotEvery {
 		return n.saveSnapshot(ctx, nil)
 	}
-	unsaved, functions := n.history.Unsaved(time.Now())
+	unsaved, functions := n.history.Unsaved(n.policyNow())
 	if functions == 0 {
 		return nil
 	}
@@ -112,7 +112,7 @@ func (n *node) saveTick(ctx context.Context, second int) error {
 // and only then deletes what it took over. stored are the slots known to be
 // stored.
 func (n *node) saveSnapshot(ctx context.Context, stored map[string][]byte) error {
-	now := time.Now()
+	now := n.policyNow()
 	absorbed := n.history.Compact(now)
 	all := n.history.Snapshot(now)
 	if err := n.store.SaveHistory(ctx, n.history.Slot(), all); err != nil {
@@ -139,3 +139,6 @@ func (n *node) saveSnapshot(ctx context.Context, stored map[string][]byte) error
 	}
 	return nil
 }
+
+// policyNow is the time for the policies.
+func (n *node) policyNow() time.Time { return n.pace.Policy(time.Now()) }
