@@ -29,7 +29,7 @@ type node struct {
 	initTime time.Duration
 
 	initialised atomic.Int64 // Initialise calls
-	early       atomic.Int64 // sandboxes frozen before Initialise had returned
+	early       atomic.Int64 // sandboxes frozen while they initialised
 }
 
 func newNode(memoryMB int) *node {
@@ -120,10 +120,10 @@ type box struct {
 	binding sandbox.Binding
 	busy    atomic.Bool
 
-	initialised atomic.Bool // Initialise has returned
-	ice         atomic.Bool
-	once        sync.Once
-	closed      chan struct{}
+	initialising atomic.Bool
+	ice          atomic.Bool
+	once         sync.Once
+	closed       chan struct{}
 }
 
 func (b *box) ID() string             { return b.spec.ID }
@@ -133,11 +133,13 @@ func (b *box) Memory() (int64, error) { return 1 << 20, nil }
 // Initialise takes the node's initTime.
 func (b *box) Initialise(ctx context.Context) error {
 	b.slice.node.initialised.Add(1)
+	b.initialising.Store(true)
+	defer b.initialising.Store(false)
+	b.spec.Output(sandbox.Line{Time: time.Now(), Text: "made ready"})
 	t := time.NewTimer(b.slice.node.initTime)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		b.initialised.Store(true)
 		return nil
 	case <-b.closed:
 		return fmt.Errorf("closed")
@@ -156,6 +158,9 @@ func (b *box) Specialise(_ context.Context, bind sandbox.Binding) error {
 
 func (b *box) Freeze(context.Context) error {
 	b.slice.node.frozen.Add(1)
+	if b.initialising.Load() {
+		b.slice.node.early.Add(1)
+	}
 	b.ice.Store(true)
 	return nil
 }
@@ -206,6 +211,12 @@ func (s *shelf) put(f *thermocline.Function) {
 		s.fs = map[thermocline.FunctionID]*thermocline.Function{}
 	}
 	s.fs[f.FunctionID] = f
+}
+
+func (s *shelf) remove(id thermocline.FunctionID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.fs, id)
 }
 
 func (s *shelf) Get(_ context.Context, id thermocline.FunctionID) (*thermocline.Function, error) {

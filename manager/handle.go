@@ -42,13 +42,10 @@ func (m *Manager) Handle(ctx context.Context, inv *thermocline.Invocation, accep
 	if err != nil {
 		return nil, err
 	}
+	defer m.coldEnds(p)
 	if err := accepted(); err != nil {
 		m.giveBack(p)
 		return nil, err
-	}
-	if p.start != thermocline.StartWarm {
-		m.coldBegins()
-		defer m.coldEnds()
 	}
 	h, err := m.obtain(ctx, p, f)
 	if err != nil {

@@ -25,6 +25,9 @@ func (m *Manager) canGrow(mb int) bool {
 // the provider has less than a whole instance left, it takes what there is.
 func (m *Manager) acquireInstance(ctx context.Context, mb int) error {
 	_, free := m.o.Provider.Capacity()
+	if free < mb {
+		return refused("the node has no memory left for another instance")
+	}
 	size := max(mb, min(m.o.InstanceMB, free))
 	ctx, cancel := context.WithTimeout(ctx, acquireTimeout)
 	defer cancel()

@@ -150,7 +150,7 @@ func (s *share) ask(mb int, needed bool) <-chan struct{} {
 	l := s.ledger
 	now := time.Now()
 	l.mu.Lock()
-	if now.Sub(s.asked) < askEvery || !needed && now.Sub(s.leaner) < leanEvery {
+	if needed && now.Sub(s.asked) < askEvery || !needed && now.Sub(s.leaner) < leanEvery {
 		l.mu.Unlock()
 		return nil
 	}
@@ -176,7 +176,7 @@ func (s *share) ask(mb int, needed bool) <-chan struct{} {
 	}
 	reclaim, answer := book.Ask(s.id, mb, needed, now)
 	changed := l.changed
-	if answer == ledger.None {
+	if answer == ledger.None && needed {
 		s.asked = now
 	}
 	l.mu.Unlock()

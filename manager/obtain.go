@@ -19,6 +19,7 @@ type reservation struct {
 	held   *held   // nil when the sandbox must be started
 	evict  []*held // to be closed before the start
 	reused bool    // bound already: giving it back is a release
+	cold   bool    // counted in Manager.colds
 }
 
 func needOf(f *thermocline.Function) pool.Need {
@@ -48,7 +49,13 @@ func (m *Manager) askPool(n pool.Need) (*reservation, bool) {
 	// instance, while the provider has memory, costs nothing. So the pool may
 	// evict only when no instance can be had.
 	n.NoEvict = m.canGrow(n.MemoryMB)
-	return m.book(n, m.pool.Acquire(n, now), now)
+	r, ok := m.book(n, m.pool.Acquire(n, now), now)
+	if ok && r.start != thermocline.StartWarm {
+		// Under the lock, so that the pool's wish for another is not carried out
+		// before this one is served.
+		m.coldBegins(r)
+	}
+	return r, ok
 }
 
 // book carries a decision into the table. It needs the lock.

@@ -34,16 +34,13 @@ func (m *Manager) runProgram(ctx context.Context, inv *thermocline.Invocation, a
 		m.forgetProgram(f)
 		return nil, err
 	}
+	defer m.coldEnds(p)
 	if err := accepted(); err != nil {
 		release()
 		m.giveBack(p)
 		m.forgetProgram(f)
 		return nil, err
 	}
-	m.coldBegins()
-	defer m.coldEnds()
-	m.coldBegins()
-	defer m.coldEnds()
 	written := &written{limit: thermocline.MaxProgramOutput}
 	l := newInvocationLog(written, inv, f.Version, m.o.ID, p.at, p.id)
 	began := time.Now()

@@ -36,6 +36,10 @@ func (m *Manager) reserve(ctx context.Context, f *thermocline.Function) (*reserv
 	for thermocline.KindOf(err) == thermocline.KindRefused && !m.draining.Load() {
 		moved := m.share.ask(n.MemoryMB, true)
 		if moved == nil {
+			// What came for another invocation meanwhile may have room for this.
+			if r, ok := m.tryReserve(n); ok {
+				return r, nil
+			}
 			return nil, err
 		}
 		select {

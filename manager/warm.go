@@ -63,9 +63,15 @@ func (m *Manager) yield(ctx context.Context) {
 }
 
 // coldBegins and coldEnds frame an invocation that found no warm sandbox.
-func (m *Manager) coldBegins() { m.colds.Add(1) }
+func (m *Manager) coldBegins(r *reservation) {
+	r.cold = true
+	m.colds.Add(1)
+}
 
-func (m *Manager) coldEnds() {
+func (m *Manager) coldEnds(r *reservation) {
+	if !r.cold {
+		return
+	}
 	if m.colds.Add(-1) == 0 {
 		select {
 		case m.quiet <- struct{}{}:
