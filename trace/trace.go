@@ -71,6 +71,11 @@ func (t *Trace) Sample(n int) *Trace {
 	return t.sub(0, len(t.minutes), func(f int) bool { return in[f] })
 }
 
+// Only returns the trace of the functions, by index, that keep keeps.
+func (t *Trace) Only(keep func(function int) bool) *Trace {
+	return t.sub(0, len(t.minutes), keep)
+}
+
 func (t *Trace) sub(from, to int, keep func(int) bool) *Trace {
 	s := &Trace{}
 	renamed := make([]int32, len(t.Functions))

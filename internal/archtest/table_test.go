@@ -71,6 +71,7 @@ var imports = map[string]reasons{
 	"store/storetest": {"": nouns, "store": "the contract that its suite tests"},
 	"client":          {"": nouns},
 	"trace":           {},
+	"replay":          {"": nouns, "trace": "the workload"},
 	"simulate":        {"": nouns, "trace": "the workload", "history": "the policy that it plays", "fleet": "the policy that it plays", "manager/pool": "the policy that it plays", "manager/autoscale": "the policy that it plays"},
 	"e2e":             {},
 	"e2e/load":        {},
@@ -108,7 +109,8 @@ var imports = map[string]reasons{
 		"store/natsstore":       "wiring: the store",
 		"internal/natsserver":   "wiring: the embedded server",
 		"trace":                 "reads the traces of simulate",
-		"simulate":              "the simulate command",
+		"replay":                "the replay command",
+		"simulate":              "the simulate command, and what replay predicts",
 	},
 }
 
