@@ -16,7 +16,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # The packages without I/O, whose tests run with the race detector in seconds.
 PURE := ./history/... ./fleet/... ./manager/... ./dispatch/memdispatch/... ./client/...
 
-.PHONY: help build demo test bench deps check format vet lint tidy race vulnerabilities clean
+.PHONY: help build demo test bench deps check format vet lint tidy race vulnerabilities clean soak fuzz
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,13 @@ test: deps build ## run all tests
 # are further flags of e2e/bench (-help lists them).
 bench: deps build ## measure beside the bare runtimes and workerd
 	@CGO_ENABLED=0 go run ./e2e/bench $(if $(BENCH_TIME),-time $(BENCH_TIME)) $(if $(BENCH_OUT),-update $(BENCH_OUT)) $(BENCH_FLAGS)
+
+# DURATION is how long the load goes on, INTERVAL how often the table has a line.
+soak: deps build ## mixed load, after which everything must be back where it was
+	go test ./e2e/soak -count 1 -v -timeout 0 -args -duration $(or $(DURATION),1h) -interval $(or $(INTERVAL),1m)
+
+fuzz: ## fuzz every target, each for FUZZTIME (30s)
+	scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
 check: format vet lint tidy race vulnerabilities ## format, vet, linters, race tests, tidy, vulnerabilities
 
