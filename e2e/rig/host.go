@@ -191,3 +191,16 @@ func (s *Server) inside(f *Figures) error {
 	}
 	return nil
 }
+
+// Left lists what a server that has ended left on the host.
+func Left(node string) []string {
+	var left []string
+	for _, pattern := range []string{"/sys/fs/cgroup/*/thermocline-" + node + "*", "/sys/fs/cgroup/thermocline-" + node + "*", "/run/thermocline/" + node + "/*"} {
+		all, _ := filepath.Glob(pattern) // the pattern is well-formed
+		left = append(left, all...)
+	}
+	if n := mountsOf("/proc/self/mountinfo", node); n > 0 {
+		left = append(left, fmt.Sprint(n, " mounts"))
+	}
+	return left
+}

@@ -270,3 +270,17 @@ func (s *Server) Delete(ctx context.Context, name string) error {
 	_, err := s.Client.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: &name})
 	return err
 }
+
+// Follow runs `logs -f` for a while. That it is ended is no error.
+func (s *Server) Follow(ctx context.Context, name string, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	c := exec.CommandContext(ctx, s.program, "logs", name, "-f", "--data", s.Data)
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGINT) }
+	c.WaitDelay = 5 * time.Second
+	out, err := c.CombinedOutput()
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("logs -f: %w: %s", err, out)
+	}
+	return nil
+}
