@@ -30,6 +30,7 @@ type node struct {
 	choices   []string
 	refusals  int64
 	gossips   int64 // rounds
+	freed     bool  // an instance has come back: others may want it
 	moved     int64 // changes of class, seen by all frontends
 }
 
@@ -158,6 +159,23 @@ func (n *node) ended(i int32) {
 	f.history.Finished(n.ids[req.function], time.Duration(n.now-req.started), n.clock())
 	n.heard(f, m)
 	n.retry(m.fleet)
+	n.settle()
+}
+
+// passes bounds how often those that wait are asked for in a row.
+const passes = 4
+
+// settle lets those that wait have what has come back.
+func (n *node) settle() {
+	for range passes {
+		if !n.freed {
+			return
+		}
+		n.freed = false
+		for index := range n.waiting {
+			n.retry(index)
+		}
+	}
 }
 
 // retry asks again for those that wait for a fleet, in order, until one is
@@ -175,6 +193,7 @@ func (n *node) retry(index int) {
 }
 
 func (n *node) event(e event) {
+	defer n.settle()
 	if e.kind == evReady {
 		n.ready(e)
 		return

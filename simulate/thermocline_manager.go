@@ -2,7 +2,7 @@ package simulate
 
 import (
 	"fmt"
-	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,7 +24,13 @@ type manager struct {
 	waitMB      int // promised to those that wait
 	outstanding int
 	next        int64 // when the pool is to be asked for what is over, 0: not
-	booting     bool  // one of the warming pool; one at a time
+
+	giving map[string]bool // instances that go when nothing runs there any more
+	asked  int64           // when nobody could spare anything
+	leaner int64           // when it last asked for memory without need
+
+	ahead   []pool.Need // to be prepared
+	working bool        // in the background: one sandbox at a time
 }
 
 // heldBox is one sandbox. Places are used again, with the same name.
@@ -36,7 +42,7 @@ type heldBox struct {
 	gen      uint16 // of the place
 	waits    bool   // its memory counts as idle
 	live     bool
-	booting  bool // on its way into the warming pool
+	ahead    bool // made ready in the background
 	cost     int64
 }
 
@@ -52,13 +58,13 @@ func (n *node) hire() {
 			m := &manager{
 				index: len(n.managers), fleet: index,
 				info: thermocline.ManagerInfo{ID: fmt.Sprintf("node-%s-%d", f.Name, k+1), Fleet: f.Name, Node: "node"},
-				pool: pool.New(pool.Config{KeepAlive: f.KeepAlive, Slots: n.o.Slots}),
+				pool: pool.New(pool.Config{KeepAlive: f.KeepAlive, Slots: n.o.Slots}), giving: map[string]bool{},
 			}
 			n.managers = append(n.managers, m)
 			n.byName[m.info.ID] = m
 		}
 	}
-	n.stock.fill(n.o.Instances, len(n.managers))
+	n.stock.fill(n.o, len(n.managers), n.clock())
 	for _, f := range n.frontends {
 		for _, m := range n.managers {
 			f.infos = append(f.infos, n.infoOf(m))
@@ -73,7 +79,7 @@ const smallestMB = 128
 // it runs, and what free memory would hold of sandboxes like those it has, as
 // far as there are slots.
 func (n *node) infoOf(m *manager) thermocline.ManagerInfo {
-	more := n.stock.available(m.index)
+	more := n.stock.available(m, n.clock())
 	memory := (len(m.instances)+more)*n.o.MemoryMB - m.usedMB + m.waitMB
 	each := smallestMB
 	if m.sandboxes > 0 {
@@ -116,31 +122,48 @@ func (n *node) take(m *manager, i int32) bool {
 	}
 	n.begin(i, k, box.cost)
 	if k != warm {
-		n.prepare(m)
-		n.warmUp(m)
+		n.background(m)
 	}
 	n.schedule(m)
 	return true
 }
 
 // acquire asks the pool, and has the manager take another instance where that
-// helps: as long as one can be had nothing is evicted.
+// helps: as long as one can be had nothing is evicted. Where there is no room
+// other managers are asked to give some back.
 func (n *node) acquire(m *manager, function int32) (pool.Decision, pool.Need) {
 	need := n.needs[function]
-	need.NoEvict = n.stock.available(m.index) > 0
-	d := m.pool.Acquire(need, n.clock())
-	n.evicted(m, d.Evict)
-	if d.Action != pool.Refuse || !need.NoEvict {
+	d := n.tryAcquire(m, &need)
+	if d.Action != pool.Refuse {
+		if len(d.Evict) > 0 {
+			n.ask(m, false) // the next one need not cost a warm sandbox
+		}
 		return d, need
 	}
-	at := n.stock.take(m.index)
+	if n.ask(m, true) {
+		d = n.tryAcquire(m, &need)
+	}
+	return d, need
+}
+
+func (n *node) tryAcquire(m *manager, need *pool.Need) pool.Decision {
+	for {
+		need.NoEvict = n.stock.available(m, n.clock()) > 0
+		d := m.pool.Acquire(*need, n.clock())
+		n.evicted(d.Evict)
+		if d.Action != pool.Refuse || !need.NoEvict {
+			return d
+		}
+		n.grow(m)
+	}
+}
+
+// grow gives a manager another instance; there must be one for it.
+func (n *node) grow(m *manager) {
+	at := n.stock.take(m, n.clock())
 	m.instances = append(m.instances, at)
 	m.pool.AddInstance(instanceName(at), n.o.MemoryMB, n.clock())
 	n.hold(1)
-	need.NoEvict = n.stock.available(m.index) > 0
-	d = m.pool.Acquire(need, n.clock())
-	n.evicted(m, d.Evict)
-	return d, need
 }
 
 func instanceName(at int32) string { return strconv.Itoa(int(at)) }
@@ -151,16 +174,17 @@ func (n *node) finish(m *manager, b int32) {
 	m.busy--
 	m.outstanding--
 	box.request = none
-	if !m.pool.Release(n.names[b], 0, n.clock()) {
-		n.forget(b)
-	} else {
+	if m.pool.Release(n.names[b], 0, n.clock()) {
 		n.setWaits(b, true)
+	} else {
+		n.forget(b)
 	}
+	n.left(m, box.instance)
 	n.schedule(m)
 }
 
-// ready notes that a sandbox is up: one of the warming pool or one that was
-// prepared waits from now on.
+// ready notes that a sandbox is up: one that was made ready in the background
+// waits from now on.
 func (n *node) ready(e event) {
 	box := &n.boxes[e.arg]
 	if !box.live || box.gen != e.gen {
@@ -168,61 +192,74 @@ func (n *node) ready(e event) {
 	}
 	m := n.managers[box.manager]
 	m.pool.Started(n.names[e.arg], time.Duration(box.cost))
-	if box.request != none {
+	if !box.ahead {
 		return
 	}
-	if box.booting {
-		box.booting, m.booting = false, false
-	}
+	box.ahead, m.working = false, false
+	at := box.instance
 	if !m.pool.Release(n.names[e.arg], 0, n.clock()) {
 		n.forget(e.arg)
 	}
-	n.warmUp(m)
+	n.left(m, at)
+	n.background(m)
 	n.schedule(m)
 	n.retry(m.fleet)
 }
 
-// prepare starts sandboxes before they are called, as the pool predicts.
-func (n *node) prepare(m *manager) {
-	now := n.clock()
-	for _, need := range m.pool.Ahead(now) {
-		d := m.pool.Prepare(need, now)
-		var b int32
-		switch d.Action {
-		case pool.Specialise:
-			b = n.boxOf(d.Sandbox)
-			n.resize(b, int32(need.MemoryMB))
-			n.boxes[b].cost = n.pooledStart()
-		case pool.Start:
-			need.Ahead = true
-			b = n.create(m, d.Instance, need)
-			n.setWaits(b, true)
-			n.boxes[b].cost = n.coldStart()
-		default:
-			continue
+// background prepares what the pool wants before it is called, and then boots
+// what the warming pool wants: one sandbox at a time.
+func (n *node) background(m *manager) {
+	if len(m.ahead) == 0 {
+		m.ahead = m.pool.Ahead(n.clock())
+	}
+	for !m.working && len(m.ahead) > 0 {
+		need := m.ahead[0]
+		if m.ahead = m.ahead[1:]; len(m.ahead) == 0 {
+			m.ahead = m.pool.Ahead(n.clock())
 		}
-		n.events.push(event{at: n.now + n.boxes[b].cost, kind: evReady, arg: b, gen: n.boxes[b].gen})
+		n.prepare(m, need)
+	}
+	if !m.working {
+		n.warmUp(m)
 	}
 }
 
-// warmUp boots what the warming pool wants, one at a time.
+// prepare makes a sandbox ready for a function, in another instance if there is
+// one to be had. Nothing is evicted for it.
+func (n *node) prepare(m *manager, need pool.Need) {
+	d := m.pool.Prepare(need, n.clock())
+	if d.Action == pool.Refuse && n.stock.available(m, n.clock()) > 0 {
+		n.grow(m)
+		d = m.pool.Prepare(need, n.clock())
+	}
+	switch d.Action {
+	case pool.Specialise:
+		b := n.boxOf(d.Sandbox)
+		n.resize(b, int32(need.MemoryMB))
+		n.work(m, b, n.pooledStart())
+	case pool.Start:
+		need.Ahead = true
+		n.work(m, n.create(m, d.Instance, need), n.coldStart())
+	}
+}
+
+// warmUp boots what the warming pool wants most.
 func (n *node) warmUp(m *manager) {
-	if m.booting {
-		return
-	}
 	for _, spare := range m.pool.Refill(n.clock()) {
-		at := m.pool.Room(spare.MemoryMB)
-		if at == "" {
-			continue
+		if at := m.pool.Room(spare.MemoryMB); at != "" {
+			n.work(m, n.create(m, at, pool.Need{Runtime: spare.Runtime, MemoryMB: spare.MemoryMB}), n.coldStart())
+			return
 		}
-		b := n.create(m, at, pool.Need{Runtime: spare.Runtime, MemoryMB: spare.MemoryMB})
-		n.setWaits(b, true)
-		m.booting = true
-		box := &n.boxes[b]
-		box.booting, box.cost = true, n.coldStart()
-		n.events.push(event{at: n.now + box.cost, kind: evReady, arg: b, gen: box.gen})
-		return
 	}
+}
+
+// work has a sandbox ready after cost. Its memory waits for somebody meanwhile.
+func (n *node) work(m *manager, b int32, cost int64) {
+	m.working = true
+	n.setWaits(b, true)
+	box := &n.boxes[b]
+	box.ahead, box.cost = true, cost
+	n.events.push(event{at: n.now + cost, kind: evReady, arg: b, gen: box.gen})
 }
 
 // schedule has tick called when the pool has something to do.
@@ -248,31 +285,25 @@ func (n *node) tick(m *manager, at int64) {
 	}
 	m.next = 0
 	now := n.clock()
-	n.evicted(m, m.pool.Expire(now))
-	gone := m.pool.IdleInstances(now)
-	for _, name := range gone {
-		n.evicted(m, m.pool.RemoveInstance(name, now))
+	n.evicted(m.pool.Expire(now))
+	for _, name := range m.pool.IdleInstances(now) {
 		n.giveBack(m, name)
 	}
-	n.prepare(m)
-	n.warmUp(m)
+	n.background(m)
 	n.schedule(m)
-	if len(gone) > 0 {
-		for index := range n.waiting {
-			n.retry(index)
-		}
-	}
 }
 
-func (n *node) giveBack(m *manager, name string) {
-	for k, at := range m.instances {
-		if instanceName(at) == name {
-			m.instances = append(m.instances[:k], m.instances[k+1:]...)
-			n.stock.put(m.index, at)
-			n.hold(-1)
-			return
-		}
-	}
+// giveBack removes an instance, which is empty or dead, from a manager, and
+// returns the sandboxes that were in it.
+func (n *node) giveBack(m *manager, name string) (gone []string) {
+	gone = m.pool.RemoveInstance(name, n.clock())
+	delete(m.giving, name)
+	at, _ := strconv.Atoi(name) // instanceName made it
+	m.instances = slices.DeleteFunc(m.instances, func(i int32) bool { return i == int32(at) })
+	n.stock.put(m, int32(at), n.clock())
+	n.hold(-1)
+	n.freed = true
+	return gone
 }
 
 // lose kills an instance, any of those that are held.
@@ -299,7 +330,7 @@ func (n *node) lose() {
 		}
 	}
 	var back []int32
-	for _, name := range m.pool.RemoveInstance(instanceName(at), n.clock()) {
+	for _, name := range n.giveBack(m, instanceName(at)) {
 		b := n.boxOf(name)
 		box := &n.boxes[b]
 		if box.waits {
@@ -310,17 +341,13 @@ func (n *node) lose() {
 			m.busy--
 			m.outstanding--
 		}
-		if box.booting {
-			m.booting = false
-		}
 		n.forget(b)
 	}
-	n.giveBack(m, instanceName(at))
 	n.stock.bury(at)
 	for _, i := range back {
 		n.again(i)
 	}
-	n.warmUp(m)
+	n.background(m)
 	n.schedule(m)
 }
 
@@ -380,14 +407,10 @@ func (n *node) resize(b, mb int32) {
 	n.setWaits(b, waits)
 }
 
-// evicted forgets sandboxes that the pool has let go.
-func (n *node) evicted(m *manager, names []string) {
+// evicted forgets sandboxes that their pool has let go.
+func (n *node) evicted(names []string) {
 	for _, name := range names {
-		b := n.boxOf(name)
-		if n.boxes[b].booting {
-			m.booting = false
-		}
-		n.forget(b)
+		n.forget(n.boxOf(name))
 	}
 }
 
@@ -398,7 +421,10 @@ func (n *node) forget(b int32) {
 	m := n.managers[box.manager]
 	m.usedMB -= int(box.mb)
 	m.sandboxes--
-	box.live = false
+	if box.ahead {
+		m.working = false
+	}
+	box.live, box.ahead = false, false
 	n.empty = append(n.empty, b)
 }
 
@@ -434,7 +460,7 @@ func (n *node) check() {
 			panic(fmt.Sprintf("instance %d is used and nobody's", at))
 		}
 	}
-	if len(owner) > n.stock.total || math.Abs(float64(n.heldN-len(owner))) > 0 {
+	if len(owner) > n.stock.total || n.heldN != len(owner) {
 		panic(fmt.Sprintf("%d instances are held of %d, %d counted", len(owner), n.stock.total, n.heldN))
 	}
 }

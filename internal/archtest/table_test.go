@@ -72,7 +72,7 @@ var imports = map[string]reasons{
 	"client":          {"": nouns},
 	"trace":           {},
 	"replay":          {"": nouns, "trace": "the workload"},
-	"simulate":        {"": nouns, "trace": "the workload", "history": "the policy that it plays", "fleet": "the policy that it plays", "manager/pool": "the policy that it plays", "manager/autoscale": "the policy that it plays"},
+	"simulate":        {"": nouns, "trace": "the workload", "history": "the policy that it plays", "fleet": "the policy that it plays", "manager/pool": "the policy that it plays", "manager/ledger": "the policy that it plays"},
 	"e2e":             {},
 	"e2e/load":        {},
 	"e2e/rig":         {},
