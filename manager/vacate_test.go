@@ -144,7 +144,7 @@ func TestNoBusySandboxIsTaken(t *testing.T) {
 				_, err := b.Handle(t.Context(), invocation("g", i), yes)
 				switch {
 				case err == nil:
-				case thermocline.KindOf(err) == thermocline.KindRefused && time.Since(began) < time.Second:
+				case thermocline.KindOf(err) == thermocline.KindRefused && time.Since(began) < 2*time.Second:
 					mu.Lock()
 					refused++
 					mu.Unlock()
