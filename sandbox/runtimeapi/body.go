@@ -31,9 +31,14 @@ func (s *Server) readBody(r *http.Request) ([]byte, error) {
 		_, err := io.ReadFull(r.Body, buf)
 		return buf, err
 	}
+	return readAll(r.Body, limit)
+}
+
+// readAll reads a body whose length is not known.
+func readAll(body io.Reader, limit int) ([]byte, error) {
 	buf := make([]byte, 0, firstBuffer)
 	for {
-		n, err := r.Body.Read(buf[len(buf):cap(buf)])
+		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		switch {
 		case len(buf) > limit:
@@ -57,17 +62,12 @@ func drain(body io.Reader) {
 	_, _ = io.CopyN(io.Discard, body, drainLimit) // an error means that nobody listens
 }
 
-// resultResponse makes the response from the body of a response call. A
-// streaming runtime that fails half-way says so in trailers.
+// resultResponse is resultOf for a request of net/http.
 func resultResponse(r *http.Request, body []byte) Response {
-	if kind := r.Trailer.Get(errorTypeHeader); kind != "" {
-		return trailerError(kind, r.Trailer.Get(errorBodyHeader))
-	}
-	return Response{
-		Payload:     body,
-		ContentType: r.Header.Get("Content-Type"),
-		Streaming:   strings.EqualFold(r.Header.Get(modeHeader), "streaming"),
-	}
+	return resultOf(&head{
+		contentType: r.Header.Get("Content-Type"), mode: r.Header.Get(modeHeader),
+		trailerType: r.Trailer.Get(errorTypeHeader), trailerBody: r.Trailer.Get(errorBodyHeader),
+	}, body)
 }
 
 func trailerError(kind, encoded string) Response {
@@ -81,7 +81,11 @@ func trailerError(kind, encoded string) Response {
 
 // errorResponse makes the response from the body of an error call.
 func errorResponse(h http.Header, body []byte) Response {
-	kind := sanitiseErrorType(h.Get(errorTypeHeader))
+	return errorOf(h.Get(errorTypeHeader), body)
+}
+
+func errorOf(kind string, body []byte) Response {
+	kind = sanitiseErrorType(kind)
 	return Response{ErrorType: kind, ErrorPayload: errorPayload(kind, body)}
 }
 

@@ -15,7 +15,7 @@ type connTable struct {
 	mu     sync.Mutex
 	closed bool
 	open   map[net.Conn]struct{}
-	wg     sync.WaitGroup // the goroutines that net/http runs, one a connection
+	wg     sync.WaitGroup // the goroutines of the connections
 }
 
 func (t *connTable) init(limit int) {
@@ -24,21 +24,30 @@ func (t *connTable) init(limit int) {
 	t.open = make(map[net.Conn]struct{})
 }
 
-// observe is the server's ConnState hook: new when the connection's goroutine
-// is about to start, closed when it is about to end.
-func (t *connTable) observe(c net.Conn, state http.ConnState) {
+// add counts a connection whose goroutine is about to start.
+func (t *connTable) add(c net.Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch state {
-	case http.StateNew:
-		t.open[c] = struct{}{}
-		t.wg.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		if _, ok := t.open[c]; ok {
-			delete(t.open, c)
-			t.wg.Done()
-			<-t.slots
-		}
+	t.open[c] = struct{}{}
+	t.wg.Add(1)
+}
+
+// remove is called when the goroutine is about to end.
+func (t *connTable) remove(c net.Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.open[c]; ok {
+		delete(t.open, c)
+		t.wg.Done()
+		<-t.slots
+	}
+}
+
+// observe is the ConnState hook of net/http's server, which takes over
+// connections that are counted already.
+func (t *connTable) observe(c net.Conn, state http.ConnState) {
+	if state == http.StateClosed || state == http.StateHijacked {
+		t.remove(c.(*conn).Conn)
 	}
 }
 
@@ -62,6 +71,36 @@ func (t *connTable) close() {
 }
 
 func (t *connTable) wait() { t.wg.Wait() }
+
+// others is the listener of net/http's server: connections that conn has given
+// up.
+type others struct {
+	conns chan *conn
+	done  <-chan struct{}
+	addr  net.Addr
+}
+
+// take gives a connection to net/http, or ends it with the server.
+func (o *others) take(c *conn) {
+	select {
+	case o.conns <- c:
+	case <-o.done:
+		c.Close()
+		c.s.conns.remove(c.Conn)
+	}
+}
+
+func (o *others) Accept() (net.Conn, error) {
+	select {
+	case c := <-o.conns:
+		return c, nil
+	case <-o.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (o *others) Close() error   { return nil } // done ends it
+func (o *others) Addr() net.Addr { return o.addr }
 
 // limitListener accepts only while there is a slot. Refused connections would
 // be tried again at our expense; those in the backlog cost nothing.

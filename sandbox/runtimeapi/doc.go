@@ -30,6 +30,9 @@
 // whose id is not that of the running invocation is 400 in every state.
 // ¹ The newest call waits; the older one is answered 403.
 //
+// A conn answers the calls of an invocation itself, and hands a connection on
+// which anything else comes over to net/http.
+//
 // The tests drive it over loopback and in memory, with well-behaved and with
 // broken clients; FuzzConnection feeds it raw bytes.
 package runtimeapi

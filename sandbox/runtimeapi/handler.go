@@ -50,7 +50,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // next is the long poll for work.
 func (h *handler) next(w http.ResponseWriter, r *http.Request) {
-	c, wait := h.s.park()
+	c, wait := h.s.park(nil)
 	if wait != nil {
 		select {
 		case c = <-wait.work:

@@ -46,13 +46,15 @@ type Options struct {
 type Server struct {
 	log       *slog.Logger
 	maxResult int
-	http      *http.Server
+	http      *http.Server // of the requests that conn does not know
+	others    others
 	conns     connTable
 
 	mu      sync.Mutex
 	phase   phase
 	closed  bool
 	served  chan struct{} // closed when Serve has returned; nil before Serve
+	socket  net.Listener  // nil before Serve
 	waiter  *waiter       // the parked call of next, nil if none
 	queued  *call         // waits for the runtime to ask
 	current *call         // the last one handed over, until the runtime asks again
@@ -84,6 +86,7 @@ func New(opts Options) *Server {
 		s.maxResult = thermocline.MaxResult
 	}
 	s.conns.init(MaxConns)
+	s.others = others{conns: make(chan *conn), done: s.conns.done}
 	s.forget()
 	s.http = &http.Server{
 		Handler:           &handler{s},
@@ -109,15 +112,47 @@ func (s *Server) Serve(l net.Listener) error {
 		return ErrClosed
 	}
 	served := make(chan struct{})
-	s.served = served
+	s.served, s.socket = served, l
+	s.others.addr = l.Addr()
 	s.mu.Unlock()
 	defer close(served)
-	err := s.http.Serve(&limitListener{Listener: l, conns: &s.conns})
+	var rest sync.WaitGroup
+	defer rest.Wait()
+	rest.Go(func() { _ = s.http.Serve(&s.others) }) // until close
+	err := s.accept(&limitListener{Listener: l, conns: &s.conns})
+	l.Close()
+	s.conns.close()
 	if s.isClosed() {
 		return nil
 	}
 	return thermocline.WithCause(thermocline.KindInternal, err, "the Runtime API stopped")
 }
+
+// accept starts connections until the listener's end.
+func (s *Server) accept(l net.Listener) error {
+	for pause := acceptPause; ; {
+		c, err := l.Accept()
+		var temporary interface{ Temporary() bool }
+		switch {
+		case err == nil:
+			pause = acceptPause
+			s.conns.add(c)
+			go newConn(s, c).serve()
+		case errors.As(err, &temporary) && temporary.Temporary() && !s.isClosed():
+			// Out of descriptors, say.
+			time.Sleep(pause)
+			pause = min(2*pause, maxAcceptPause)
+		default:
+			return err
+		}
+	}
+}
+
+// The pauses after an accept that failed for now.
+const (
+	acceptPause    = 5 * time.Millisecond
+	maxAcceptPause = 200 * time.Millisecond
+)
 
 // Close ends all connections and waits for their goroutines. A pending Invoke
 // returns ErrClosed. Idempotent.
@@ -128,10 +163,13 @@ func (s *Server) Close() error {
 		close(s.epoch)
 		s.fail(ErrClosed)
 	}
-	served := s.served
+	served, socket := s.served, s.socket
 	s.mu.Unlock()
 	s.conns.close()
 	err := s.http.Close()
+	if socket != nil {
+		err = errors.Join(err, socket.Close())
+	}
 	if served != nil {
 		<-served
 	}

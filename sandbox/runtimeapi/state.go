@@ -44,6 +44,15 @@ func (c *call) settle(o outcome) {
 // a newer one takes its place.
 type waiter struct {
 	work chan *call
+	conn *conn // that the call is written to; nil: its own goroutine does that
+}
+
+// dismiss ends the wait without work. Callers hold Server.mu.
+func (w *waiter) dismiss() {
+	close(w.work)
+	if w.conn != nil {
+		w.conn.wake()
+	}
 }
 
 // forget puts the state back to that of a new process. Callers hold mu, or are
@@ -70,7 +79,7 @@ func (s *Server) fail(err error) {
 		c.settle(outcome{Response{Started: true, Init: c.init, Duration: time.Since(c.handed)}, err})
 	}
 	if s.waiter != nil {
-		close(s.waiter.work)
+		s.waiter.dismiss()
 		s.waiter = nil
 	}
 }
@@ -87,6 +96,12 @@ func (s *Server) ended() error {
 // submit queues c, or hands it over if the runtime waits. done says that the
 // runtime's initialisation has failed and r is the response.
 func (s *Server) submit(c *call) (r Response, done bool, err error) {
+	var to *conn
+	defer func() {
+		if to != nil {
+			to.deliver(c) // without the lock
+		}
+	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -101,6 +116,9 @@ func (s *Server) submit(c *call) (r Response, done bool, err error) {
 	if w := s.waiter; w != nil {
 		s.waiter = nil
 		w.work <- s.handOver()
+		if to = w.conn; to != nil {
+			to.write.Lock() // free: its goroutine reads
+		}
 	}
 	return Response{}, false, nil
 }
@@ -161,8 +179,9 @@ func (s *Server) withdraw(c *call) bool {
 }
 
 // park enters a call of next: it gives the call to hand over, or the waiter
-// that will get one, or neither if the state does not allow it.
-func (s *Server) park() (*call, *waiter) {
+// that will get one, or neither if the state does not allow it. A waiter with a
+// conn has its call written there by who submits it.
+func (s *Server) park(on *conn) (*call, *waiter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -174,7 +193,7 @@ func (s *Server) park() (*call, *waiter) {
 		close(s.initDone)
 	case ready:
 		if s.waiter != nil {
-			close(s.waiter.work)
+			s.waiter.dismiss()
 			s.waiter = nil
 		}
 	case answered:
@@ -185,7 +204,7 @@ func (s *Server) park() (*call, *waiter) {
 	if s.queued != nil {
 		return s.handOver(), nil
 	}
-	s.waiter = &waiter{work: make(chan *call, 1)}
+	s.waiter = &waiter{work: make(chan *call, 1), conn: on}
 	return nil, s.waiter
 }
 
