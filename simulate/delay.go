@@ -96,7 +96,7 @@ func percentile(name string) (float64, error) {
 	if !ok {
 		return 0, fmt.Errorf("%q is no percentile like p50", name)
 	}
-	if len(digits) > 2 && !strings.Contains(digits, ".") && digits != "100" {
+	if len(digits) > 2 && strings.HasPrefix(digits, "99") && !strings.Contains(digits, ".") {
 		digits = digits[:2] + "." + digits[2:]
 	}
 	v, err := strconv.ParseFloat(digits, 64)

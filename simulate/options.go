@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"thermocline/fleet"
 	"thermocline/trace"
 )
 
@@ -64,6 +65,8 @@ func (o *Options) Validate(t *trace.Trace) error {
 		return fmt.Errorf("there is no policy %q", o.Policy)
 	case o.Instances < 1 || o.Instances > 4096:
 		return fmt.Errorf("instances are 1 to 4096, not %d", o.Instances)
+	case o.Policy == Thermocline && o.Instances < len(fleet.Default().Fleets):
+		return fmt.Errorf("thermocline needs an instance for each of its %d fleets", len(fleet.Default().Fleets))
 	case o.Slots < 1 || o.Slots > 65536:
 		return fmt.Errorf("slots are 1 to 65536, not %d", o.Slots)
 	case o.MemoryMB < 1 || o.MemoryMB > 1<<24:

@@ -11,32 +11,28 @@ import (
 type Arrivals int
 
 const (
-	// Uniform puts exactly as many invocations into a minute as the trace has,
-	// each at a time of its own, equally likely anywhere in the minute. That is
-	// also what a Poisson process is once its count is known.
+	// Uniform spaces a minute's invocations of a function evenly, from a random
+	// beginning.
 	Uniform Arrivals = iota
-	// Poisson is a Poisson process with the minute's rate: its count is random
-	// too, with the trace's as its mean.
+	// Poisson puts each at a time of its own, equally likely anywhere in the
+	// minute: that is what a Poisson process is whose count is known.
 	Poisson
+	// PoissonCounts is a Poisson process with the minute's rate: its count is
+	// random too, with the trace's as its mean. Timers lose their rhythm in it.
+	PoissonCounts
 )
 
-// ParseArrivals reads "uniform" or "poisson".
+var arrivals = [...]string{"uniform", "poisson", "poisson-counts"}
+
+// ParseArrivals reads what String returns.
 func ParseArrivals(s string) (Arrivals, error) {
-	switch s {
-	case "uniform":
-		return Uniform, nil
-	case "poisson":
-		return Poisson, nil
+	if i := slices.Index(arrivals[:], s); i >= 0 {
+		return Arrivals(i), nil
 	}
-	return 0, fmt.Errorf("arrivals are uniform or poisson, not %q", s)
+	return 0, fmt.Errorf("arrivals are uniform, poisson or poisson-counts, not %q", s)
 }
 
-func (a Arrivals) String() string {
-	if a == Poisson {
-		return "poisson"
-	}
-	return "uniform"
-}
+func (a Arrivals) String() string { return arrivals[a] }
 
 // Burst multiplies the calls of some functions for some time. The invocations
 // that there are without it stay what they are.
@@ -142,13 +138,19 @@ func (s *Stream) add(minute int, function int32, n float64, r *source, within *B
 		}
 		s.buffer = append(s.buffer, d)
 	}
-	if s.o.Arrivals == Poisson {
+	switch calls := int(n + 0.5); s.o.Arrivals {
+	case Uniform:
+		from := r.float()
+		for k := range calls {
+			put(int64((from + float64(k)) / float64(calls) * float64(time.Minute)))
+		}
+	case Poisson:
+		for range calls {
+			put(int64(r.float() * float64(time.Minute)))
+		}
+	case PoissonCounts:
 		for t := r.exp(); t < n; t += r.exp() {
 			put(int64(t / n * float64(time.Minute)))
 		}
-		return
-	}
-	for range int(n + 0.5) {
-		put(int64(r.float() * float64(time.Minute)))
 	}
 }
