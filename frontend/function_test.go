@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -234,6 +235,31 @@ func TestBrokenStore(t *testing.T) {
 	refused(t, err, "ServiceUnavailableException", "The disk is full.")
 	if _, err := g.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("f")}); err != nil {
 		t.Errorf("a function that is there cannot be invoked: %v", err)
+	}
+}
+
+// Below the reserve of the disk an event is not accepted, and not counted.
+func TestEventsNeedSpace(t *testing.T) {
+	full := atomic.Bool{}
+	g := newRig(t, func(o *frontend.Options) {
+		o.Writable = func() error {
+			if full.Load() {
+				return thermocline.Errorf(thermocline.KindUnavailable, "The disk is full.")
+			}
+			return nil
+		}
+	})
+	g.deploy("f")
+	in := &lambda.InvokeInput{FunctionName: aws.String("f"), InvocationType: types.InvocationTypeEvent}
+	full.Store(true)
+	_, err := g.Invoke(t.Context(), in)
+	refused(t, err, "ServiceUnavailableException", "The disk is full.")
+	if started, _, _ := g.history.get(); started != 0 || len(g.worker.events) != 0 {
+		t.Errorf("%d starts counted, %d events accepted", started, len(g.worker.events))
+	}
+	full.Store(false)
+	if _, err := g.Invoke(t.Context(), in); err != nil || len(g.worker.events) != 1 {
+		t.Errorf("with space again: %v", err)
 	}
 }
 

@@ -81,6 +81,10 @@ type Options struct {
 	// same clients need the same one; a random one if empty.
 	LocationKey []byte
 
+	// Writable is asked before an event is accepted; its error is the answer. nil:
+	// always. (The store asks for itself.)
+	Writable func() error
+
 	// Concurrency counts what runs, together with whoever else starts executions
 	// in this process; one of its own if nil.
 	Concurrency *Concurrency
@@ -128,6 +132,9 @@ const (
 
 func (o Options) withDefaults() Options {
 	l := &o.Limits
+	if o.Writable == nil {
+		o.Writable = func() error { return nil }
+	}
 	if o.Concurrency == nil {
 		o.Concurrency = NewConcurrency(o.Store, 0)
 	}

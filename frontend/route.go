@@ -41,6 +41,9 @@ func (q *request) run(f *thermocline.Function, inv *thermocline.Invocation) (*th
 // the rates and not towards the durations.
 func (q *request) enqueue(inv *thermocline.Invocation) error {
 	s := q.server
+	if err := s.opts.Writable(); err != nil {
+		return err
+	}
 	s.opts.History.Started(inv.Function, q.now)
 	s.opts.History.Cancelled(inv.Function)
 	ctx, cancel := context.WithTimeout(q.r.Context(), storeTimeout)

@@ -369,7 +369,7 @@ func (n *node) startFrontend(ctx context.Context) error {
 	}
 	f := frontend.New(frontend.Options{
 		Store: n.store, History: n.history, Fleets: n.fleets, Dispatch: n.client,
-		Runtimes: &runtimes{n}, Pace: n.pace, Managers: &statuses{n}, Region: n.cfg.Region, Concurrency: n.running,
+		Runtimes: &runtimes{n}, Pace: n.pace, Managers: &statuses{n}, Region: n.cfg.Region, Concurrency: n.running, Writable: n.writable,
 		Version: currentVersion().Version, Node: n.cfg.Node, Logger: n.log,
 	})
 	listener, err := net.Listen("tcp", n.cfg.Listen)
