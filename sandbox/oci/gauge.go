@@ -39,6 +39,9 @@ func (g *gauges) oomKills() (int64, error) {
 	return g.key("memory", "memory.oom_control", "oom_kill")
 }
 
+// refusedForks is group.refusedForks.
+func (g *gauges) refusedForks() (int64, error) { return g.key("pids", "pids.events", "max") }
+
 // number reads a file that holds one number.
 func (g *gauges) number(controller, name string) (int64, error) {
 	var room [512]byte

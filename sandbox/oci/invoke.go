@@ -49,7 +49,7 @@ func (b *box) endBombs() {
 	if p == nil || p.ended() {
 		return
 	}
-	if n, err := b.group.refusedForks(); err != nil || n == 0 {
+	if n, err := b.gauges.refusedForks(); err != nil || n == 0 {
 		return
 	}
 	if err := p.kill(b.group); err != nil {
