@@ -86,7 +86,7 @@ model, every policy and every figure.`,
 	f.StringVar(&s.keepAlive, "keep-alive", "10m", "of the other policies: a `duration`, unlimited, or tuned: the fewest cold starts within thermocline's idle memory")
 	f.StringVar(&s.coldStart, "cold-start", "500ms", "what a start takes: a `duration`, percentiles (p50=80ms,p99=150ms), or a JSON file with them")
 	f.StringVar(&s.pooledStart, "pooled-start", "10ms", "the same for a sandbox of the warming pool")
-	f.StringVar(&s.arrivals, "arrivals", "uniform", "uniform or poisson within a minute")
+	f.StringVar(&s.arrivals, "arrivals", "uniform", "how calls are spread in a minute: uniform, poisson, or poisson-counts, which draws their number too")
 	f.DurationVar(&s.warmup, "warmup", time.Hour, "what arrives before is not counted")
 	f.IntVar(&s.seeds, "seeds", 1, "how many seeds, from --seed up")
 	f.Uint64Var(&s.seed, "seed", 1, "the first seed")
