@@ -42,9 +42,19 @@ type Explanation struct {
 	Criteria []Criterion        `json:"criteria"`
 	// Changes are sentences: what would move the function.
 	Changes []string `json:"changes"`
+	// Starts says how the function's sandboxes come to be.
+	Starts Starts `json:"starts"`
 
 	// Raw is the answer as the server sent it.
 	Raw json.RawMessage `json:"-"`
+}
+
+// Starts says how a function's sandboxes come to be: "pooled" from the warming
+// pool, or "full" from nothing, because of environment variables that are read
+// when the process starts.
+type Starts struct {
+	Kind    string   `json:"kind"`
+	Because []string `json:"because"`
 }
 
 // Criterion is one comparison of a fleet's expression with a constant.

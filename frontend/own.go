@@ -12,6 +12,7 @@ import (
 	"thermocline"
 	"thermocline/dispatch"
 	"thermocline/fleet"
+	"thermocline/sandbox"
 	"thermocline/store"
 )
 
@@ -55,7 +56,26 @@ func (q *request) explain() error {
 	if len(x.Managers) > 0 {
 		x.Manager = x.Managers[0]
 	}
-	return q.reply(http.StatusOK, x)
+	return q.reply(http.StatusOK, struct {
+		fleet.Explanation
+		Starts starts `json:"starts"`
+	}{x, startsOf(f)})
+}
+
+// starts says how the function's sandboxes come to be.
+type starts struct {
+	// Kind is "pooled" when they can come from the warming pool, "full" when
+	// they are started from nothing each time, because of the environment
+	// variables in Because, which are read when the process starts.
+	Kind    thermocline.StartKind `json:"kind"`
+	Because []string              `json:"because,omitempty"`
+}
+
+func startsOf(f *thermocline.Function) starts {
+	if because := sandbox.ReadAtStart(f.Environment); len(because) > 0 {
+		return starts{Kind: thermocline.StartFull, Because: because}
+	}
+	return starts{Kind: thermocline.StartPooled}
 }
 
 // fleetAnswer is a fleet as people look at it.

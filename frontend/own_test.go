@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/google/go-cmp/cmp"
 
 	"thermocline"
@@ -40,6 +42,18 @@ func TestOwnAPI(t *testing.T) {
 	if x.Function != account+"/f/$LATEST" || x.Fleet != "low-volume" || x.Dispatch != "queue" || x.Manager != "m1" ||
 		len(x.Managers) != 1 || len(x.Criteria) == 0 || len(x.Usage) == 0 || len(x.Changes) == 0 {
 		t.Errorf("explanation %+v", x)
+	}
+	if diff := cmp.Diff(client.Starts{Kind: "pooled"}, x.Starts); diff != "" {
+		t.Error(diff)
+	}
+	g.deploy("opt", func(in *lambda.CreateFunctionInput) {
+		in.Environment = &types.Environment{Variables: map[string]string{"NODE_OPTIONS": "--no-warnings", "LD_PRELOAD": "x", "PLAIN": "b"}}
+	})
+	if x, err = c.Explain(ctx, "opt"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(client.Starts{Kind: "full", Because: []string{"LD_PRELOAD", "NODE_OPTIONS"}}, x.Starts); diff != "" {
+		t.Error(diff)
 	}
 	if x, err = c.Explain(ctx, prefix+"f:$LATEST"); err != nil || x.Function != account+"/f/$LATEST" {
 		t.Errorf("by ARN: %+v, %v", x, err)

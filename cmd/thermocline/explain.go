@@ -69,6 +69,13 @@ func (e *env) printExplanation(x *client.Explanation) error {
 	}
 	fmt.Fprintf(e.stdout, "\nusage:   %s/s over a minute, %s/s over an hour, %s in all, last %s\n", u("rate_minute"), u("rate_hour"), u("total"), last)
 	fmt.Fprintf(e.stdout, "         %s running now, %s ms each, %s sandboxes kept busy\n", u("concurrency"), u("mean_duration_ms"), u("offered"))
+	switch x.Starts.Kind {
+	case "pooled":
+		fmt.Fprintln(e.stdout, "starts:  pooled, when a sandbox of its runtime and memory waits in the warming pool")
+	case "full":
+		fmt.Fprintf(e.stdout, "starts:  full, never from the warming pool: its environment sets %s, read when the process starts\n",
+			printable(strings.Join(x.Starts.Because, ", ")))
+	}
 	if len(x.Criteria) > 0 {
 		fmt.Fprintln(e.stdout)
 		var rows [][]string

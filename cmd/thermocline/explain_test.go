@@ -6,7 +6,8 @@ const explanationF = `{"function":"123456789012/f/$LATEST","fleet":"high-volume"
 "may_leave":"2026-11-23T10:05:00Z","manager":"high-volume-1","managers":["high-volume-1","high-volume-2"],
 "usage":{"rate_minute":5,"rate_hour":0.5,"total":300,"concurrency":1,"mean_duration_ms":12,"offered":0.06},"last":"2026-11-23T09:59:50Z",
 "criteria":[{"fleet":"high-volume","expression":"enter","variable":"rate_minute","unit":"1/s","operator":">","threshold":0.2,"value":5,"distance":-4.8,"holds":true}],
-"changes":["leaves high-volume when rate_minute falls to 0.05"]}`
+"changes":["leaves high-volume when rate_minute falls to 0.05"],
+"starts":{"kind":"full","because":["LD_PRELOAD","NODE_OPTIONS"]}}`
 
 func TestExplain(t *testing.T) {
 	m := newMachine(t)
@@ -15,6 +16,7 @@ func TestExplain(t *testing.T) {
 	m.run(t, "explain", "f").want(t, 0,
 		"is in the fleet high-volume (direct) since ", "for 5m0s more at least",
 		"manager: high-volume-1 (then high-volume-2)", "5/s over a minute", "last 10s ago",
+		"starts:  full", "LD_PRELOAD, NODE_OPTIONS",
 		"rate_minute > 0.2", "leaves high-volume when rate_minute falls to 0.05")
 	m.run(t, "explain", "f", "--json").want(t, 0, `"threshold": 0.2`, `"fleet": "high-volume"`)
 }

@@ -21,6 +21,7 @@ var imports = map[string]reasons{
 		"dispatch":       "carries the invocation on",
 		"store":          "finds functions, keys and logs; the contract",
 		"store/code":     "refuses packages that could not be unpacked",
+		"sandbox":        "explains which functions cannot be bound late; the contract",
 	},
 	"frontend/sigv4": {"": nouns},
 
