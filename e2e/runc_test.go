@@ -18,7 +18,7 @@ import (
 // error of the platform; events wait; and once it is mended all is well.
 func TestRuncThatBreaks(t *testing.T) {
 	needsHost(t)
-	real, err := exec.LookPath("runc")
+	runc, err := exec.LookPath("runc")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestRuncThatBreaks(t *testing.T) {
 			// Deleting always works, as the server has to clean up after itself.
 			script := `#!/bin/sh
 case " $* " in *" --version "*|*" delete "*|*" kill "*) ;; *) [ ! -e ` + broken + ` ] || . ` + broken + ` ;; esac
-exec ` + real + ` "$@"
+exec ` + runc + ` "$@"
 `
 			if err := os.WriteFile(fake, []byte(script), 0o755); err != nil {
 				t.Fatal(err)

@@ -51,7 +51,32 @@ except c.exceptions.ResourceConflictException:
     pass
 c.get_waiter("function_updated_v2").wait(FunctionName="f", WaiterConfig={"Delay": 1})
 assert c.publish_version(FunctionName="f")["Version"] == "1"
-c.create_alias(FunctionName="f", Name="live", FunctionVersion="1")
+alias = c.create_alias(FunctionName="f", Name="live", FunctionVersion="1")
+c.update_function_configuration(FunctionName="f", Description="two")
+c.get_waiter("function_updated_v2").wait(FunctionName="f", WaiterConfig={"Delay": 1})
+assert c.publish_version(FunctionName="f", Description="second")["Version"] == "2"
+assert [v["Version"] for v in c.list_versions_by_function(FunctionName="f")["Versions"]] == ["$LATEST", "1", "2"]
+changed = c.update_alias(FunctionName="f", Name="live", RevisionId=alias["RevisionId"], RoutingConfig={"AdditionalVersionWeights": {"2": 0.1}})
+assert c.get_alias(FunctionName="f", Name="live")["RoutingConfig"] == {"AdditionalVersionWeights": {"2": 0.1}}, changed
+try:
+    c.update_alias(FunctionName="f", Name="live", RevisionId=alias["RevisionId"])
+    raise SystemExit("took a stale revision")
+except c.exceptions.PreconditionFailedException:
+    pass
+assert [a["Name"] for a in c.list_aliases(FunctionName="f", FunctionVersion="2")["Aliases"]] == ["live"]
+c.create_alias(FunctionName="f", Name="old", FunctionVersion="1")
+c.delete_alias(FunctionName="f", Name="old")
+c.update_alias(FunctionName="f", Name="live", RoutingConfig={"AdditionalVersionWeights": {}})
+settings = c.get_account_settings()
+assert settings["AccountLimit"]["ConcurrentExecutions"] == 1000 and settings["AccountUsage"]["FunctionCount"] == 1, settings
+assert "CodeSigningConfigArn" not in c.get_function_code_signing_config(FunctionName="f")
+assert c.get_runtime_management_config(FunctionName="f", Qualifier="1")["UpdateRuntimeOn"] == "Auto"
+assert c.get_function_recursion_config(FunctionName="f")["RecursiveLoop"] == "Terminate"
+c.tag_resource(Resource=arn, Tags={"c": "d"})
+c.untag_resource(Resource=arn, TagKeys=["a"])
+assert c.list_tags(Resource=arn)["Tags"] == {"c": "d"} == c.get_function(FunctionName="f:live")["Tags"]
+west = boto3.client("lambda", region_name="eu-west-1")
+assert west.get_function(FunctionName="f")["Configuration"]["FunctionArn"] == arn.replace("eu-central-1", "eu-west-1")
 assert c.invoke(FunctionName=arn + ":live")["ExecutedVersion"] == "1"
 assert [f["FunctionArn"] for p in c.get_paginator("list_functions").paginate() for f in p["Functions"]] == [arn]
 try:
@@ -67,6 +92,16 @@ except c.exceptions.InvalidRequestContentException as e:
 url = c.generate_presigned_url("get_function_configuration", Params={"FunctionName": "f"})
 import urllib.request
 assert json.load(urllib.request.urlopen(url))["FunctionArn"] == arn
+import time, urllib.error
+expired = c.generate_presigned_url("get_function_configuration", Params={"FunctionName": "f"}, ExpiresIn=1)
+time.sleep(2.1)
+try:
+    urllib.request.urlopen(expired)
+    raise SystemExit("took an expired URL")
+except urllib.error.HTTPError as e:
+    assert e.code == 403 and e.headers["x-amzn-ErrorType"] == "InvalidSignatureException", (e.code, e.headers)
+    message = json.load(e)["message"]
+    assert message.startswith("Signature expired: ") and " is now earlier than " in message, message
 c.delete_function(FunctionName="f")
 print("done")
 `
