@@ -15,13 +15,15 @@ import (
 type Outcome struct {
 	Start    thermocline.StartKind
 	Duration time.Duration // of the function's run, without its start
+	Retried  int           // how often the server had no room before
 }
 
 // Target is a server that has the trace's functions.
 type Target interface {
-	// Invoke runs a function, by its index in the trace, for so long. An error,
-	// of the platform or of the function, is a failed invocation. It is called
-	// from many goroutines at once.
+	// Invoke runs a function, by its index in the trace, for so long. It comes
+	// again while the server has no room, as clients do. An error, of the
+	// platform or of the function, is a failed invocation. It is called from many
+	// goroutines at once.
 	Invoke(ctx context.Context, function int, run time.Duration) (Outcome, error)
 }
 

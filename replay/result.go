@@ -34,6 +34,9 @@ type Result struct {
 	Pooled    int64 `json:"pooled"`
 	Full      int64 `json:"full"`
 	Failed    int64 `json:"failed"`
+	// Retried is how often requests came again because there was no room, in the
+	// whole trace.
+	Retried   int64 `json:"retried"`
 	Functions int   `json:"functions"`
 
 	ColdRatio     float64 `json:"cold_ratio"`
@@ -84,6 +87,7 @@ type meter struct {
 	pooled   int64
 	failures map[string]int64
 	fails    int64
+	retried  int64
 	delays   []float64 // ms
 	rare     []float64 // of these, the rare functions'
 	slow     []float64
@@ -131,6 +135,7 @@ func (m *meter) ran(inv trace.Invocation, late, took time.Duration, out Outcome)
 	cold := out.Start != thermocline.StartWarm
 	again := cold && m.first[inv.Function]
 	m.first[inv.Function] = m.first[inv.Function] || cold
+	m.retried += int64(out.Retried)
 	if !m.arrived(inv, late) {
 		return
 	}
@@ -162,7 +167,7 @@ func (m *meter) result() *Result {
 	r := &Result{
 		Policy: "measured", Seed: m.o.Seed, Arrivals: m.o.Arrivals.String(), Speed: m.o.Speed,
 		MeasuredS: (length - m.o.Warmup).Seconds(),
-		Requests:  m.requests, Pooled: m.pooled, Failed: m.fails, ColdAgain: m.again, Failures: maps.Clone(m.failures),
+		Requests:  m.requests, Pooled: m.pooled, Failed: m.fails, Retried: m.retried, ColdAgain: m.again, Failures: maps.Clone(m.failures),
 	}
 	var ratios []float64
 	for f := range m.inv {

@@ -55,7 +55,7 @@ eval "$(thermocline env)" sets, else in ~/.thermocline.`,
 		newLogsCmd(g), newExplainCmd(g), newFleetsCmd(g), newRuntimeCmd(g),
 		newSimulateCmd(g),
 		newAccountsCmd(g), newKeysCmd(g),
-		newRunCmd(g),
+		newRunCmd(g), newReplayCmd(g),
 	)
 	return root
 }
