@@ -33,6 +33,7 @@ type bundle struct {
 	args     []string
 	env      []string
 	mounts   []Mount
+	quiet    bool // boots for the warming pool: nobody waits for it
 }
 
 // spec is the bundle as the OCI runtime reads it.
@@ -133,9 +134,24 @@ func (b *bundle) resources() *specs.LinuxResources {
 	return &specs.LinuxResources{
 		Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}},
 		Memory:  memory,
-		CPU:     &specs.LinuxCPU{Shares: new(shares(b.memoryMB))},
+		CPU:     &specs.LinuxCPU{Shares: new(b.shares())},
 		Pids:    &specs.LinuxPids{Limit: new(int64(maxProcesses))},
 	}
+}
+
+// quietShare is the part of its shares that a sandbox has while it boots for
+// the warming pool, and quietNice the nice value of the OCI runtime meanwhile:
+// little beside what somebody waits for, and enough to get there.
+const (
+	quietShare = 8
+	quietNice  = 10
+)
+
+func (b *bundle) shares() uint64 {
+	if b.quiet {
+		return max(shares(b.memoryMB)/quietShare, minimumShares)
+	}
+	return shares(b.memoryMB)
 }
 
 // shares is the processor weight by memory size.

@@ -166,6 +166,16 @@ func (g group) refusedForks() (int64, error) {
 	return readKey(g.file("pids", "pids.events"), "max")
 }
 
+// setShares sets the processor weight, in the shares of version 1.
+func (g group) setShares(n uint64) error {
+	name := "cpu.shares"
+	if g.h.unified != "" {
+		// As the OCI runtimes turn shares into weights.
+		name, n = "cpu.weight", 1+(n-2)*9999/262142
+	}
+	return os.WriteFile(g.file("cpu", name), []byte(strconv.FormatUint(n, 10)), 0)
+}
+
 // pids returns the group's processes.
 func (g group) pids() ([]int, error) {
 	data, err := os.ReadFile(g.file("pids", "cgroup.procs"))

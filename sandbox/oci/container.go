@@ -7,6 +7,8 @@ import (
 	"path"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"thermocline"
 	"thermocline/sandbox"
 	"thermocline/sandbox/bootstrap"
@@ -42,7 +44,23 @@ func (b *box) start(ctx context.Context) error {
 	if err := b.startProcess(ctx); err != nil {
 		return err
 	}
-	return b.awaitBoot(ctx)
+	if err := b.awaitBoot(ctx); err != nil {
+		return err
+	}
+	return b.raise()
+}
+
+// raise gives a sandbox that has booted at a low priority what is its own, ahead
+// of the time when somebody waits for it.
+func (b *box) raise() error {
+	// The uid is this sandbox's alone.
+	if err := unix.Setpriority(unix.PRIO_USER, int(b.hostID)+1, 0); err != nil {
+		return fmt.Errorf("raise the priority: %w", err)
+	}
+	if err := b.group.setShares(shares(b.spec.MemoryMB)); err != nil {
+		return fmt.Errorf("raise the processor weight: %w", err)
+	}
+	return nil
 }
 
 // awaitBoot waits until the runtime waits for its function.
@@ -50,7 +68,8 @@ func (b *box) awaitBoot(ctx context.Context) error {
 	p := b.process()
 	inner, cancel := p.during(ctx)
 	defer cancel()
-	inner, cancel = context.WithTimeout(inner, b.rt.cfg.InitTimeout)
+	// Longer than anybody would wait: it has a low priority.
+	inner, cancel = context.WithTimeout(inner, 3*b.rt.cfg.InitTimeout)
 	defer cancel()
 	err := b.api.Booted(inner)
 	switch {
@@ -179,6 +198,7 @@ func (b *box) startProcess(ctx context.Context) error {
 	spec := bundle{
 		root: b.host.root, slot: b.slot, hostID: b.hostID, netns: b.endpoint.path(), cgroup: b.group.path,
 		memoryMB: b.spec.MemoryMB, swap: b.rt.swap, tcp: b.rt.tcp, args: args, env: list(env), mounts: mounts,
+		quiet: b.binding == nil,
 	}
 	user := int(b.hostID) + 1
 	stream, w, err := b.out.connect(user, user)
@@ -191,6 +211,12 @@ func (b *box) startProcess(ctx context.Context) error {
 	err = b.host.space.do(func() error {
 		if err := spec.write(); err != nil {
 			return err
+		}
+		if spec.quiet {
+			// The thread's own; what it starts inherits it.
+			if err := unix.Setpriority(unix.PRIO_PROCESS, 0, quietNice); err != nil {
+				return fmt.Errorf("lower the priority: %w", err)
+			}
 		}
 		var err error
 		pid, err = b.rt.runContainer(ctx, b.spec.ID, b.slot, w)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"testing"
 
 	"thermocline/sandbox"
 )
@@ -35,6 +36,19 @@ func (g Group) Peak() (int64, error)             { return g.g.peak() }
 func (g Group) OOMKills() (int64, error)         { return g.g.oomKills() }
 func (g Group) PIDs() ([]int, error)             { return g.g.pids() }
 func (g Group) Remove() error                    { return g.g.remove() }
+
+// CPUShares is the processor weight, as version 1 has it.
+func (g Group) CPUShares(t testing.TB) uint64 {
+	t.Helper()
+	if g.g.h.unified != "" {
+		return 0
+	}
+	n, err := readInt(g.g.file("cpu", "cpu.shares"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint64(n)
+}
 
 // Pipe is an output with one stream.
 type Pipe struct {
