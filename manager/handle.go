@@ -106,8 +106,9 @@ func (m *Manager) run(ctx context.Context, h *held, p *reservation, f *thermocli
 	}
 	l.add(ctx, now, thermocline.LogEnd, endText(inv.RequestID))
 	l.add(ctx, now, thermocline.LogReport, reportText(inv.RequestID, r))
-	err = l.flush(ctx)
-	if err == nil && inv.Type == thermocline.Event {
+	if inv.Type != thermocline.Event {
+		err = l.flushSoon(ctx)
+	} else if err = l.flush(ctx); err == nil {
 		// An event is acknowledged when this returns: what it did must be known
 		// then, whatever dies.
 		err = m.o.Logs.Settle(ctx)

@@ -97,6 +97,32 @@ func (l *invocationLog) flushLocked(ctx context.Context) {
 	l.pending, l.bytes = nil, 0
 }
 
+// soonLogs is a store of lines that does not make its callers wait. Lines that
+// it has taken are on their way before anything else that is sent, so before the
+// answer to the invocation; *natsstore.Store is one.
+type soonLogs interface {
+	AppendSoon(ctx context.Context, lines []thermocline.LogLine) error
+}
+
+// flushSoon is flush without waiting until the lines are stored, where the
+// store can do that.
+func (l *invocationLog) flushSoon(ctx context.Context) error {
+	soon, ok := l.store.(soonLogs)
+	if !ok {
+		return l.flush(ctx)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.pending) == 0 {
+		return l.err
+	}
+	if err := soon.AppendSoon(ctx, l.pending); err != nil && l.err == nil {
+		l.err = err
+	}
+	l.pending, l.bytes = nil, 0
+	return l.err
+}
+
 // tailBytes returns the last 4 KB of the log, nil when nobody asked.
 func (l *invocationLog) tailBytes() []byte {
 	l.mu.Lock()

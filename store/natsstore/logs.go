@@ -89,8 +89,22 @@ func batchLength(lines []thermocline.LogLine) int {
 }
 
 func (s *Store) appendBatch(ctx context.Context, lines []thermocline.LogLine) error {
+	m, err := logMessage(lines)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	if _, err := s.js.PublishMsg(ctx, m); err != nil {
+		return fmt.Errorf("store log lines: %w", err)
+	}
+	return nil
+}
+
+// logMessage encodes lines of one function.
+func logMessage(lines []thermocline.LogLine) (*nats.Msg, error) {
 	if id := lines[0]; len(id.Account) > maxToken || len(id.Function) > maxToken {
-		return thermocline.Errorf(thermocline.KindInvalidParameter, "The name of the function of a log line is too long.")
+		return nil, thermocline.Errorf(thermocline.KindInvalidParameter, "The name of the function of a log line is too long.")
 	}
 	r := logRecord{Version: recordVersion, Lines: make([]thermocline.LogLine, len(lines))}
 	for i, l := range lines {
@@ -100,15 +114,9 @@ func (s *Store) appendBatch(ctx context.Context, lines []thermocline.LogLine) er
 	}
 	data, err := json.Marshal(r)
 	if err != nil {
-		return fmt.Errorf("encode log lines: %w", err)
+		return nil, fmt.Errorf("encode log lines: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
-	defer cancel()
-	m := &nats.Msg{Subject: logSubjectOf(lines[0].Account, lines[0].Function), Data: data}
-	if _, err := s.js.PublishMsg(ctx, m); err != nil {
-		return fmt.Errorf("store log lines: %w", err)
-	}
-	return nil
+	return &nats.Msg{Subject: logSubjectOf(lines[0].Account, lines[0].Function), Data: data}, nil
 }
 
 // cut shortens a text to at most n bytes, not within a character.

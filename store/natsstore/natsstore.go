@@ -52,6 +52,7 @@ type Options struct {
 type Store struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
+	soon   jetstream.JetStream // of AppendSoon
 	opts   Options
 	log    *slog.Logger
 	now    func() time.Time
@@ -110,6 +111,9 @@ func Open(ctx context.Context, nc *nats.Conn, opts Options) (*Store, error) {
 	s := &Store{
 		nc: nc, js: js, opts: opts, log: opts.Logger, now: opts.Now,
 		ready: make(chan struct{}),
+	}
+	if err := s.openSoon(); err != nil {
+		return nil, fmt.Errorf("natsstore: %w", err)
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
 	s.link.init()
@@ -221,6 +225,7 @@ func (s *Store) Close() error {
 	s.close()
 	s.mu.Unlock()
 	s.operating.Wait()
+	s.closeSoon()
 	return nil
 }
 
