@@ -237,6 +237,9 @@ const (
 	keyPattern     = `(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()`
 	varPattern     = `[a-zA-Z]([a-zA-Z0-9_])+`
 	groupPattern   = `[\.\-_/#A-Za-z0-9]+`
+
+	subnetPattern   = `subnet-[0-9a-z]*`
+	securityPattern = `sg-[0-9a-zA-Z]*`
 )
 
 var (
@@ -245,4 +248,7 @@ var (
 	keyRE     = regexp.MustCompile(`^(?:` + keyPattern + `)$`)
 	varRE     = regexp.MustCompile(`^(?:` + varPattern + `)$`)
 	groupRE   = regexp.MustCompile(`^(?:` + groupPattern + `)$`)
+
+	subnetRE   = regexp.MustCompile(`^(?:` + subnetPattern + `)$`)
+	securityRE = regexp.MustCompile(`^(?:` + securityPattern + `)$`)
 )

@@ -73,6 +73,14 @@ func TestReplayFunctions(t *testing.T) {
 			p.same("update-error-wrong-bucket", p.call("PUT", fn("f", code), object{"S3Bucket": "some-random-non-existent-bucket", "S3Key": "k"}))
 			p.skip("there are no buckets here", "create-error-wrong-key", "update-error-wrong-key")
 		},
+		"TestLambdaFunction::test_invalid_vpc_config_subnet": func(p *replay) {
+			p.same("create-response-invalid-format-subnet-id", p.call("POST", functions, def(t, "f", "VpcConfig", object{"SubnetIds": []string{"bad-format-subnet"}, "SecurityGroupIds": []string{"sg-1"}})))
+			p.skip("there are no VPCs here", "create-response-non-existent-subnet-id")
+		},
+		"TestLambdaFunction::test_invalid_vpc_config_security_group": func(p *replay) {
+			p.same("create-response-invalid-format-security-group", p.call("POST", functions, def(t, "f", "VpcConfig", object{"SubnetIds": []string{"subnet-1"}, "SecurityGroupIds": []string{"bad-format-sg"}})))
+			p.skip("there are no VPCs here", "create-response-non-existent-security-group")
+		},
 		"TestLambdaFunction::test_lambda_concurrent_code_updates": func(p *replay) {
 			p.same("create-function-response", p.call("POST", functions, def(t, "f", "Handler", "handler.handler")))
 			p.active("f")

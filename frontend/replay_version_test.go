@@ -212,6 +212,36 @@ func TestReplayTheRestOfAFunction(t *testing.T) {
 	})
 }
 
+func TestReplayCodeSigningAndSnapStart(t *testing.T) {
+	signing := func(name string) string { return "/2020-06-30/functions/" + name + "/code-signing-config" }
+	snapStart := func(runtime string) func(p *replay) {
+		return func(p *replay) {
+			p.same("create_function_response", p.call("POST", functions, def(t, "f", "Handler", "handler.handler", "Runtime", runtime, "MemorySize", 1024, "Timeout", 5)))
+			p.active("f")
+			p.call("POST", fn("f", "/versions"), object{"Description": "version1"})
+			p.active("f:1")
+			p.same("get_function_response_latest", p.call("GET", fn("f"), nil))
+			p.same("get_function_response_version_1", p.call("GET", fn("f:1"), nil))
+		}
+	}
+	replayAll(t, "api.json", map[string]func(p *replay){
+		"TestLambdaSnapStart::test_snapstart_lifecycle[python3.12]": snapStart("python3.12"),
+		"TestLambdaSnapStart::test_snapstart_lifecycle[python3.13]": snapStart("python3.13"),
+		"TestCodeSigningConfig::test_code_signing_not_found_excs": func(p *replay) {
+			p.same("delete_function_csc_fnnotfound", p.call("DELETE", signing("csc-test-doesnotexist"), nil))
+			p.same("get_function_csc_nonexistingfn", p.call("GET", signing("csc-test-doesnotexist"), nil))
+			p.call("POST", functions, helper(t, "f"))
+			p.same("get_function_csc_fnwithoutcsc", p.call("GET", signing("f"), nil))
+			p.same("nothing_to_delete_response", p.call("DELETE", signing("f"), nil))
+			for label := range p.recorded {
+				if !p.used[label] {
+					p.skip("there are no code signing configurations here", label)
+				}
+			}
+		},
+	})
+}
+
 func TestReplayAccountSettings(t *testing.T) {
 	const path = "/2016-08-19/account-settings"
 	members := func(a answer, of string) (names []any) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -52,6 +53,20 @@ func (in *settings) check(p *problems) {
 	}
 	if in.LoggingConfig != nil {
 		in.LoggingConfig.check(p)
+	}
+	if in.VpcConfig != nil {
+		p.each("vpcConfig.subnetIds", in.VpcConfig.SubnetIds, subnetRE, subnetPattern)
+		p.each("vpcConfig.securityGroupIds", in.VpcConfig.SecurityGroupIds, securityRE, securityPattern)
+	}
+}
+
+// each checks the members of a list of ids.
+func (p *problems) each(field string, list []string, re *regexp.Regexp, pattern string) {
+	for _, id := range list {
+		if len(id) > 1024 || !re.MatchString(id) {
+			p.add(field, listText(list), "Member must satisfy constraint: [Member must have length less than or equal to 1024, Member must have length greater than or equal to 0, "+patternConstraint(pattern)+"]")
+			return
+		}
 	}
 }
 
