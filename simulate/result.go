@@ -1,5 +1,7 @@
 package simulate
 
+import "slices"
+
 // Result is what came of a run. What is counted, is counted for invocations
 // that arrived after the warm-up, and for the time from then to the end of the
 // trace. docs/simulate.md has each field.
@@ -54,6 +56,18 @@ type Result struct {
 
 	Minutes []Minute  `json:"-"`
 	delays  []float32 // ms, rising, without the zeros
+}
+
+// Exceeding is the share of the invocations that started more than ms after
+// their arrival.
+func (r *Result) Exceeding(ms float64) float64 {
+	first, _ := slices.BinarySearchFunc(r.delays, float32(ms), func(d, ms float32) int {
+		if d > ms {
+			return 1
+		}
+		return -1
+	})
+	return share(int64(len(r.delays)-first), r.Invocations)
 }
 
 // Tuning is how a keep-alive was found.

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"thermocline/simulate"
+	"thermocline/simulate/report"
 	"thermocline/trace"
 )
 
@@ -120,6 +121,13 @@ func (s *simulation) run(ctx context.Context, e *env) error {
 			return err
 		}
 		return fail(exitUsage, "`thermocline simulate --help` shows the flags", "%w", err)
+	}
+	if s.report != "" {
+		path, err := report.Write(s.report, "Routing policies, simulated", s.facts(t), results)
+		if err != nil {
+			return fail(exitFailed, "--report names a directory that can be written to", "%w", err)
+		}
+		fmt.Fprintf(e.stderr, "the report is %s\n", path)
 	}
 	if s.json {
 		return e.printJSON(results)
@@ -265,10 +273,29 @@ func (s *simulation) load() (*trace.Trace, error) {
 	return t, nil
 }
 
+// facts are the lines at the head of a report.
+func (s *simulation) facts(t *trace.Trace) []report.Fact {
+	facts := []report.Fact{
+		{Name: "trace", Value: fmt.Sprintf("%d functions, %d invocations in %d minutes", len(t.Functions), t.Invocations(0, t.Minutes()), t.Minutes())},
+		{Name: "cluster", Value: fmt.Sprintf("%d instances of %g GB and %d slots", s.instances, s.memoryGB, s.slots)},
+		{Name: "frontends", Value: fmt.Sprintf("%d, state %s old, for the baselines too: %t", s.frontends, s.stateDelay, s.stale)},
+		{Name: "starts", Value: fmt.Sprintf("full %s, pooled %s", s.coldStart, s.pooledStart)},
+		{Name: "arrivals", Value: fmt.Sprintf("%s; %s of warm-up; seeds from %d to %d", s.arrivals, s.warmup, s.seed, s.seed+uint64(s.seeds)-1)},
+		{Name: "keep-alive of the baselines", Value: s.keepAlive},
+	}
+	if s.burst != "" {
+		facts = append(facts, report.Fact{Name: "burst", Value: s.burst})
+	}
+	if s.lose > 0 {
+		facts = append(facts, report.Fact{Name: "an instance is lost", Value: "at " + s.lose.String()})
+	}
+	return facts
+}
+
 // print writes the table: the mean of the seeds of each policy.
 func (s *simulation) print(e *env, t *trace.Trace, results []*simulate.Result) error {
-	fmt.Fprintf(e.stdout, "%d functions, %d invocations in %d minutes; %d of %d × %g GB × %d slots; %d seeds; arrivals %s\n\n",
-		len(t.Functions), t.Invocations(0, t.Minutes()), t.Minutes(), s.instances, s.instances, s.memoryGB, s.slots, s.seeds, s.arrivals)
+	fmt.Fprintf(e.stdout, "%d functions, %d invocations in %d minutes; %d instances × %g GB × %d slots; %d seeds; arrivals %s\n\n",
+		len(t.Functions), t.Invocations(0, t.Minutes()), t.Minutes(), s.instances, s.memoryGB, s.slots, s.seeds, s.arrivals)
 	var rows [][]string
 	for _, r := range simulate.Mean(results) {
 		keep := time.Duration(r.KeepAlive * float64(time.Second)).Round(time.Second).String()

@@ -74,6 +74,7 @@ var imports = map[string]reasons{
 	"trace":           {},
 	"replay":          {"": nouns, "trace": "the workload"},
 	"simulate":        {"": nouns, "trace": "the workload", "history": "the policy that it plays", "fleet": "the policy that it plays", "manager/pool": "the policy that it plays", "manager/ledger": "the policy that it plays"},
+	"simulate/report": {"simulate": "the results that it draws"},
 	"e2e":             {},
 	"e2e/load":        {},
 	"e2e/rig":         {},
@@ -112,6 +113,7 @@ var imports = map[string]reasons{
 		"trace":                 "reads the traces of simulate",
 		"replay":                "the replay command",
 		"simulate":              "the simulate command, and what replay predicts",
+		"simulate/report":       "its report",
 	},
 }
 
@@ -142,6 +144,7 @@ var modules = []module{
 	{"go.yaml.in/yaml/", "configuration", []string{"cmd/thermocline"}},
 	{"github.com/spf13/", "the command line", []string{"cmd/thermocline"}},
 	{"github.com/prometheus/client_golang", "metrics are registered through an interface of it", []string{"telemetry", "frontend", "manager", "cmd/thermocline"}},
+	{"gonum.org/v1/plot", "reports of simulations are all that is drawn", []string{"simulate/report"}},
 	{"golang.org/x/", "Go's own extended library", nil}, // anywhere but in the nouns and in the pure packages
 }
 
