@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"time"
 
@@ -38,8 +39,14 @@ func (b *box) start(ctx context.Context) error {
 		return err
 	}
 	if isProvided(b.spec.Runtime) {
-		b.setDormant(true) // its program comes with the binding
-		return nil
+		if !b.rt.canPreside() {
+			b.setDormant(true) // its program comes with the binding
+			return nil
+		}
+		if err := b.startProcess(ctx); err != nil {
+			return err
+		}
+		return b.raise()
 	}
 	if err := b.startProcess(ctx); err != nil {
 		return err
@@ -191,8 +198,13 @@ func (b *box) startProcess(ctx context.Context) error {
 	if b.binding != nil {
 		env = environment(b.spec.Runtime, *b.binding)
 	}
-	args, mounts, err := b.rt.command(ctx, b.spec.Runtime, b.spec.MemoryMB, b.binding, env)
-	if err != nil {
+	presides := b.binding == nil && isProvided(b.spec.Runtime)
+	var args []string
+	var mounts []Mount
+	var err error
+	if presides {
+		args = []string{shell, "-c", presideScript}
+	} else if args, mounts, err = b.rt.command(ctx, b.spec.Runtime, b.spec.MemoryMB, b.binding, env); err != nil {
 		return err
 	}
 	spec := bundle{
@@ -204,6 +216,16 @@ func (b *box) startProcess(ctx context.Context) error {
 	stream, w, err := b.out.connect(user, user)
 	if err != nil {
 		return err
+	}
+	var stdin *os.File
+	if presides {
+		if stdin, b.orders, err = os.Pipe(); err != nil {
+			w.Close()
+			stream.run()
+			stream.close()
+			return err
+		}
+		defer stdin.Close() // the container has its own
 	}
 	var pid int
 	b.began, b.used, b.started = time.Now(), false, true
@@ -219,7 +241,7 @@ func (b *box) startProcess(ctx context.Context) error {
 			}
 		}
 		var err error
-		pid, err = b.rt.runContainer(ctx, b.spec.ID, b.slot, w)
+		pid, err = b.rt.runContainer(ctx, b.spec.ID, b.slot, stdio{w, stdin})
 		return err
 	})
 	w.Close() // the container has its own
@@ -257,6 +279,7 @@ func (b *box) discard() error {
 		return err
 	}
 	b.frozen = false
+	b.closeOrders()
 	p.out.close()
 	p.file.Close()
 	if err := b.rt.deleteContainer(context.Background(), b.spec.ID); err != nil {
@@ -278,6 +301,7 @@ func (b *box) discardOrphan() error {
 	if b.process() != nil || !b.started {
 		return nil
 	}
+	b.closeOrders()
 	found, err := killGroup(context.Background(), b.group)
 	if err != nil {
 		return err

@@ -35,12 +35,17 @@ type process struct {
 	exit exit            // valid once done is closed
 }
 
-// stdio gives the container our pipe.
-type stdio struct{ w *os.File }
+// stdio gives the container our pipes; r may be nil.
+type stdio struct{ w, r *os.File }
 
 var _ runc.IO = stdio{}
 
-func (s stdio) Set(c *exec.Cmd)     { c.Stdout, c.Stderr = s.w, s.w }
+func (s stdio) Set(c *exec.Cmd) {
+	c.Stdout, c.Stderr = s.w, s.w
+	if s.r != nil {
+		c.Stdin = s.r
+	}
+}
 func (stdio) Stdin() io.WriteCloser { return nil }
 func (stdio) Stdout() io.ReadCloser { return nil }
 func (stdio) Stderr() io.ReadCloser { return nil }
@@ -53,12 +58,12 @@ func (r *Runtime) driver(log string) *runc.Runc {
 
 // runContainer starts a container whose bundle is in slot. Within space.do: the
 // runtime inherits the namespace.
-func (r *Runtime) runContainer(ctx context.Context, id, slot string, w *os.File) (pid int, err error) {
+func (r *Runtime) runContainer(ctx context.Context, id, slot string, io stdio) (pid int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	log, pidFile := filepath.Join(slot, "log"), filepath.Join(slot, "pid")
 	_, err = r.driver(log).Run(ctx, id, slot, &runc.CreateOpts{
-		IO: stdio{w}, PidFile: pidFile, Detach: true,
+		IO: io, PidFile: pidFile, Detach: true,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("start a container: %w%s", err, lastError(log))

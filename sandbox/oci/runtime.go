@@ -162,8 +162,8 @@ func (h *host) close() error {
 
 // Start starts a sandbox in a cgroup below cgroupParent ("" for the configured
 // one). With a Binding it returns once the process runs, without one once the
-// process waits for its function. A sandbox of a provided runtime has no
-// process until it is bound.
+// process waits for its function. In a sandbox of a provided runtime a shell
+// waits, which becomes the program when it is bound.
 func (r *Runtime) Start(ctx context.Context, spec sandbox.Spec, cgroupParent string) (sandbox.Sandbox, error) {
 	if cgroupParent == "" {
 		cgroupParent = r.cfg.CgroupParent

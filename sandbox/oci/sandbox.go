@@ -3,6 +3,7 @@ package oci
 import (
 	"context"
 	"errors"
+	"os"
 	"path"
 	"sync"
 	"time"
@@ -34,6 +35,7 @@ type box struct {
 	endpoint *endpoint
 	serving  chan struct{} // closed when the Runtime API's server has ended
 	binding  *sandbox.Binding
+	orders   *os.File // to the shell of a provided runtime that waits for its program, or nil
 	tmp      *mounted // its /tmp, ready before anybody sees it; nil once attached
 	frozen   bool
 	began    time.Time // when initialisation began, of this process and binding
@@ -119,6 +121,12 @@ func (b *box) Specialise(ctx context.Context, binding sandbox.Binding) error {
 	}
 	b.setDormant(false)
 	p := b.process()
+	if b.orders != nil && p != nil && !p.ended() {
+		if err := b.order(binding); err != nil {
+			return platform(err, "the sandbox could not be started")
+		}
+		return nil
+	}
 	if p == nil || p.ended() || len(sandbox.ReadAtStart(binding.Function.Environment)) > 0 {
 		if err := b.startProcess(ctx); err != nil && !errors.Is(err, errNoEntrypoint) {
 			return platform(err, "the sandbox could not be started")
