@@ -58,9 +58,6 @@ func newLoad(t *testing.T, s *rig.Server) *load {
 	l := &load{s: s, counts: map[string]int{}, node: s.Runtime("nodejs"), python: s.Runtime("python")}
 	l.nodeZip = rig.Zip(t, rig.File{Name: "index.js", Data: []byte(nodeCode)})
 	l.pythonZip = rig.Zip(t, rig.File{Name: "index.py", Data: []byte(pythonCode)})
-	s.Deploy(rig.Function{Name: "node", Runtime: l.node, Zip: l.nodeZip})
-	s.Deploy(rig.Function{Name: "brief", Runtime: l.node, Zip: l.nodeZip, Timeout: 3})
-	s.Deploy(rig.Function{Name: "python", Runtime: l.python, Zip: l.pythonZip})
 	return l
 }
 
@@ -91,14 +88,27 @@ func (l *load) check(t *testing.T) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if n, all := l.counts["throttled"], l.counts["warm"]; n > all/50 {
+		t.Errorf("%d invocations were throttled, beside %d warm ones", n, all)
+	}
 	for _, o := range l.odd {
 		t.Errorf("odd: %s", o)
 	}
 }
 
 // run runs all kinds for a while. Nothing new begins after that, and what has
-// begun ends.
+// begun ends. Then the functions are deleted: of one that is there the platform
+// may keep sandboxes ready.
 func (l *load) run(ctx context.Context, d time.Duration) {
+	l.s.Deploy(rig.Function{Name: "node", Runtime: l.node, Zip: l.nodeZip, Timeout: 30})
+	l.s.Deploy(rig.Function{Name: "brief", Runtime: l.node, Zip: l.nodeZip, Timeout: 3})
+	l.s.Deploy(rig.Function{Name: "python", Runtime: l.python, Zip: l.pythonZip})
+	defer func() {
+		time.Sleep(time.Second) // for the last events
+		for _, name := range []string{"node", "brief", "python"} {
+			l.count("delete", l.s.Delete(ctx, name) == nil, name)
+		}
+	}()
 	end := time.Now().Add(d)
 	var all sync.WaitGroup
 	for _, k := range []struct {
@@ -111,7 +121,7 @@ func (l *load) run(ctx context.Context, d time.Duration) {
 		{time.Second, l.invoke("error", "node", map[string]any{"do": "throw"}, "as asked")},
 		{3 * time.Second, l.invoke("exit", "brief", map[string]any{"do": "exit"}, "Runtime.ExitError")},
 		{5 * time.Second, l.invoke("timeout", "brief", map[string]any{"do": "sleep", "ms": 60000}, "Sandbox.Timedout")},
-		{4 * time.Second, l.invoke("memory", "brief", map[string]any{"do": "memory"}, "Runtime.")},
+		{4 * time.Second, l.invoke("memory", "brief", map[string]any{"do": "memory"}, "Error")},
 		{3 * time.Second, l.invoke("too large", "node", map[string]any{"do": "large"}, "ResponseSizeTooLarge")},
 		{2 * time.Second, l.invoke("background", "brief", map[string]any{"do": "leave"}, "left")},
 		{2 * time.Second, l.invoke("files", "node", map[string]any{"do": "write"}, "written")},
@@ -139,6 +149,10 @@ func (l *load) run(ctx context.Context, d time.Duration) {
 func (l *load) invoke(what, name string, event any, want string) func(context.Context) {
 	return func(ctx context.Context) {
 		a, err := l.s.Invoke(ctx, name, event)
+		if err != nil && strings.Contains(err.Error(), "TooManyRequestsException") {
+			l.count("throttled", true, nil) // check looks at how many
+			return
+		}
 		answer := strings.ReplaceAll(a.Payload, `": `, `":`) // Python's way
 		l.count(what, err == nil && strings.Contains(answer, want), fmt.Sprint(a.Payload, err))
 		if err == nil {
@@ -182,7 +196,13 @@ func (l *load) churn(ctx context.Context) {
 	}
 	l.invoke("churn", f.Name, map[string]any{"n": 2}, `"n":2`)(ctx)
 	_, err := l.s.Client.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &f.Name, Timeout: aws.Int32(5)})
-	step("update", err)
+	if step("update", err) {
+		// A version can be published when the update is done.
+		w := lambda.NewFunctionUpdatedV2Waiter(l.s.Client, func(o *lambda.FunctionUpdatedV2WaiterOptions) {
+			o.MinDelay, o.MaxDelay = 50*time.Millisecond, time.Second
+		})
+		step("updated", w.Wait(ctx, &lambda.GetFunctionInput{FunctionName: &f.Name}, 10*time.Second))
+	}
 	l.invoke("churn", f.Name, map[string]any{"n": 3}, `"n":3`)(ctx)
 	_, err = l.s.Client.PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: &f.Name})
 	step("publish", err)
