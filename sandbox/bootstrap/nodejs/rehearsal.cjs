@@ -26,6 +26,10 @@ async function run() {
   require('./main.cjs').isScript(path.join(stage, 'common.cjs'));
   log.line('INFO', ['%s %j', 'rehearsal', {}]);
   toLog(new RuntimeError('Rehearsal', ''));
+  // Nobody is to find the stage, or that there was a rehearsal.
+  for (const file of Object.keys(require.cache)) {
+    if (file === __filename || file.startsWith(stage + path.sep)) delete require.cache[file];
+  }
   delete process.env._X_AMZN_TRACE_ID;
   log.state.requestId = undefined;
 }
