@@ -8,6 +8,11 @@
 // pure and runs in the simulator too; this package is the shell that carries
 // them out.
 //
+// In the background, one thing at a time and behind the cold starts that are
+// being served, it prepares sandboxes for predicted calls (ahead.go) and fills the
+// warming pool (warm.go). Managers of a node share its memory through a Ledger:
+// one that finds no room has another give an instance back (vacate.go).
+//
 // It guarantees: one invocation at a time per sandbox; a sandbox is never
 // given to a second function; nothing of a function starts before its
 // acceptance was confirmed; Close leaves nothing behind.
