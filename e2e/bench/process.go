@@ -115,3 +115,43 @@ func sandboxMemory(node string) (pss, charged int64, sandboxes int) {
 	}
 	return pss, charged, sandboxes
 }
+
+// childrenCPU returns the processor time of a process's children, which all
+// still run.
+func childrenCPU(pid int) time.Duration {
+	var sum time.Duration
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		raw, _ := os.ReadFile(list)
+		for _, child := range strings.Fields(string(raw)) {
+			tasks, _ := filepath.Glob("/proc/" + child + "/task/*/schedstat")
+			for _, task := range tasks {
+				stat, _ := os.ReadFile(task)
+				if f := strings.Fields(string(stat)); len(f) > 0 {
+					n, _ := strconv.ParseInt(f[0], 10, 64)
+					sum += time.Duration(n)
+				}
+			}
+		}
+	}
+	return sum
+}
+
+// groupCPU returns the processor time of all sandboxes of a server's node, those
+// that are gone included, 0 where it cannot be read.
+func groupCPU(node string) time.Duration {
+	if found, _ := filepath.Glob("/sys/fs/cgroup/cpu*/thermocline-" + node + "*/cpuacct.usage"); len(found) > 0 {
+		raw, _ := os.ReadFile(found[0])
+		n, _ := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64)
+		return time.Duration(n)
+	}
+	found, _ := filepath.Glob("/sys/fs/cgroup/thermocline-" + node + "*/cpu.stat")
+	if len(found) == 0 {
+		return 0
+	}
+	raw, _ := os.ReadFile(found[0])
+	_, after, _ := strings.Cut(string(raw), "usage_usec ")
+	line, _, _ := strings.Cut(after, "\n")
+	n, _ := strconv.ParseInt(line, 10, 64)
+	return time.Duration(n) * time.Microsecond
+}

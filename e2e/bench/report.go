@@ -153,7 +153,7 @@ func table(w *bytes.Buffer, title string, head ...string) (row func(cells ...str
 func number(x float64, digits int) string { return strconv.FormatFloat(x, 'f', digits, 64) }
 
 func (r *Report) writeWarm(w *bytes.Buffer) {
-	row, end := table(w, "Warm", "function", "side", "p50 µs", "p99 µs", "32: /s", "32: p50 ms", "32: p99 ms", "server CPU µs", "32: CPU µs", "idle MB", "charged MB")
+	row, end := table(w, "Warm", "function", "side", "p50 µs", "p99 µs", "32: /s", "32: p50 ms", "32: p99 ms", "server CPU µs", "32: CPU µs", "32: runtime CPU µs", "idle MB", "charged MB")
 	for _, f := range r.Functions {
 		for _, name := range order {
 			s, ok := f.Sides[name]
@@ -171,7 +171,7 @@ func (r *Report) writeWarm(w *bytes.Buffer) {
 			if name == "platform" {
 				idle, charged = number(f.IdleMB, 1), number(f.ChargedMB, 1)
 			}
-			row(f.Name, label, p50, p99, number(s.PerSecond, 0), number(s.P50ManyMs, 2), number(s.P99ManyMs, 2), cpu, number(s.CPUManyUs, 0), idle, charged)
+			row(f.Name, label, p50, p99, number(s.PerSecond, 0), number(s.P50ManyMs, 2), number(s.P99ManyMs, 2), cpu, number(s.CPUManyUs, 0), number(s.RuntimeManyUs, 0), idle, charged)
 		}
 		if f.Name == "nodejs" && r.NoWorkerd != "" {
 			row(f.Name, "workerd", "could not be had: "+r.NoWorkerd)

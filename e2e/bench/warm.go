@@ -26,7 +26,9 @@ type Side struct {
 	// client and at 32; runtime processes are not in it.
 	CPUus     float64 `json:"cpu_us"`
 	CPUManyUs float64 `json:"cpu_32_us"`
-	Requests  int     `json:"requests"`
+	// RuntimeManyUs is that of the runtime processes at 32 clients.
+	RuntimeManyUs float64 `json:"runtime_cpu_32_us,omitempty"`
+	Requests      int     `json:"requests"`
 	// Processes is how many runtime processes served 32 clients.
 	Processes int `json:"processes,omitempty"`
 }
@@ -45,10 +47,12 @@ type side struct {
 	pid     int
 	limit   func(clients int) error // before a round; nil: nothing to do
 	onlyFor int                     // clients; 0: both
+	runtime func() time.Duration    // processor time of the runtime processes; nil: they are in the server
 
 	oneAll, manyAll   []time.Duration
 	onep50, manyRate  []float64
 	cpuOne, cpuMany   time.Duration
+	runtimeMany       time.Duration
 	sentOne, sentMany int
 	rates             []float64
 }
@@ -64,6 +68,7 @@ func (s *side) measure(ctx context.Context, clients int, d time.Duration) error 
 	if err != nil {
 		return err
 	}
+	runtimes := s.runtimes()
 	l, err := drive(ctx, s.target, clients, d)
 	if err != nil {
 		return fmt.Errorf("%s with %d clients: %w", s.name, clients, err)
@@ -82,8 +87,16 @@ func (s *side) measure(ctx context.Context, clients int, d time.Duration) error 
 	s.manyAll = append(s.manyAll, l.latencies...)
 	s.manyRate = append(s.manyRate, l.throughput())
 	s.cpuMany += after - before
+	s.runtimeMany += s.runtimes() - runtimes
 	s.sentMany += l.requests
 	return nil
+}
+
+func (s *side) runtimes() time.Duration {
+	if s.runtime == nil {
+		return 0
+	}
+	return s.runtime()
 }
 
 func (s *side) result() Side {
@@ -97,7 +110,8 @@ func (s *side) result() Side {
 		PerSecond: roundTo(mean(s.manyRate), 0),
 		P50ManyMs: roundTo(millis(quantile(s.manyAll, 0.5)), 2), P99ManyMs: roundTo(millis(quantile(s.manyAll, 0.99)), 2),
 		CPUus: per(s.cpuOne, s.sentOne), CPUManyUs: per(s.cpuMany, s.sentMany),
-		Requests: s.sentOne + s.sentMany,
+		RuntimeManyUs: per(s.runtimeMany, s.sentMany),
+		Requests:      s.sentOne + s.sentMany,
 	}
 }
 
@@ -115,9 +129,11 @@ func (b *bench) warm(ctx context.Context, f function) (*Function, error) {
 		return nil, err
 	}
 	defer raw.stop() // kills what is left
+	children := func() time.Duration { return childrenCPU(raw.process.cmd.Process.Pid) }
+	sandboxes := func() time.Duration { return groupCPU(b.server.node) }
 	sides := []*side{
-		{name: "platform", target: b.server.target(name, answerPart), pid: b.server.process.cmd.Process.Pid},
-		{name: "bare", target: raw.target(b.server, name), pid: raw.process.cmd.Process.Pid, limit: func(int) error { return raw.limit(many) }},
+		{name: "platform", target: b.server.target(name, answerPart), pid: b.server.process.cmd.Process.Pid, runtime: sandboxes},
+		{name: "bare", target: raw.target(b.server, name), pid: raw.process.cmd.Process.Pid, runtime: children, limit: func(int) error { return raw.limit(many) }},
 	}
 	if f.Name == "nodejs" && b.workerd != "" {
 		w, err := startWorkerd(b.workerd, b.tmp, b.nodeVersion(ctx, f))
@@ -142,7 +158,7 @@ func (b *bench) warm(ctx context.Context, f function) (*Function, error) {
 	}
 	if best != many {
 		sides = append(sides, &side{
-			name: "bare-best", target: sides[1].target, pid: sides[1].pid, onlyFor: many,
+			name: "bare-best", target: sides[1].target, pid: sides[1].pid, onlyFor: many, runtime: children,
 			limit: func(int) error { return raw.limit(best) },
 		})
 	}
