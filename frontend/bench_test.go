@@ -23,6 +23,24 @@ func (n nowhere) WriteHeader(int)             {}
 // BenchmarkInvoke is the frontend's share of an invocation: everything between
 // net/http and dispatch.
 func BenchmarkInvoke(b *testing.B) {
+	invoke := benchInvoke(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		invoke()
+	}
+}
+
+// The bound is a little above what it takes now: who goes over it should know
+// what for.
+func TestInvokeAllocatesLittle(t *testing.T) {
+	const bound = 45
+	if n := testing.AllocsPerRun(200, benchInvoke(t)); n > bound {
+		t.Errorf("an invocation takes %.0f allocations in the frontend, more than %d", n, bound)
+	}
+}
+
+func benchInvoke(b testing.TB) (invoke func()) {
+	b.Helper()
 	s := newFuzzServer(b)
 	s.send(b, "POST", functions, def(b, "f"))
 	s.send(b, "POST", fn("f", "/invocations"), nil) // settles it
@@ -35,8 +53,7 @@ func BenchmarkInvoke(b *testing.B) {
 	if err := v4.NewSigner().SignHTTP(b.Context(), who, r, hex.EncodeToString(sum[:]), "lambda", region, time.Now()); err != nil {
 		b.Fatal(err)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
+	return func() {
 		r.Body = body{bytes.NewReader(payload)}
 		s.server.ServeHTTP(nowhere{http.Header{}}, r)
 	}

@@ -15,31 +15,51 @@ import (
 func BenchmarkRoundTrip(b *testing.B) {
 	for _, size := range []int{128, 128 << 10, 6 << 20} {
 		b.Run(fmt.Sprintf("%dKB", size>>10), func(b *testing.B) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				b.Fatal(err)
-			}
-			s := runtimeapi.New(runtimeapi.Options{})
-			served, answered := make(chan error, 1), make(chan struct{})
-			go func() { served <- s.Serve(l) }()
-			payload := []byte(strings.Repeat("x", size))
-			go func() {
-				defer close(answered)
-				answerAll(l.Addr().String(), payload[:min(size, 6<<20-1024)])
-			}()
+			invoke := answering(b, size)
 			b.ReportAllocs()
 			b.SetBytes(int64(2 * size))
 			for b.Loop() {
-				r, err := s.Invoke(b.Context(), runtimeapi.Invocation{RequestID: "id", Payload: payload, ARN: "arn"})
-				if err != nil || r.Failed() {
-					b.Fatal(err, r.ErrorType)
-				}
+				invoke()
 			}
-			b.StopTimer()
-			s.Close()
-			<-served
-			<-answered
 		})
+	}
+}
+
+// The bound is a little above what it takes now: who goes over it should know
+// what for.
+func TestRoundTripAllocatesLittle(t *testing.T) {
+	const bound = 12
+	if n := testing.AllocsPerRun(200, answering(t, 128)); n > bound {
+		t.Errorf("a round trip takes %.0f allocations, more than %d", n, bound)
+	}
+}
+
+// answering is a server with a runtime that answers at once. The returned
+// function invokes once.
+func answering(tb testing.TB, size int) (invoke func()) {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := runtimeapi.New(runtimeapi.Options{})
+	served, answered := make(chan error, 1), make(chan struct{})
+	go func() { served <- s.Serve(l) }()
+	payload := []byte(strings.Repeat("x", size))
+	go func() {
+		defer close(answered)
+		answerAll(l.Addr().String(), payload[:min(size, 6<<20-1024)])
+	}()
+	tb.Cleanup(func() {
+		s.Close()
+		<-served
+		<-answered
+	})
+	return func() {
+		r, err := s.Invoke(tb.Context(), runtimeapi.Invocation{RequestID: "id", Payload: payload, ARN: "arn"})
+		if err != nil || r.Failed() {
+			tb.Fatal(err, r.ErrorType)
+		}
 	}
 }
 
