@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -246,13 +247,12 @@ func (r *replaying) server(ctx context.Context, g *globals) (server, func() erro
 	}
 	cfg := defaultConfig(filepath.Join(dir, "data"), "replay-"+strconv.Itoa(os.Getpid()))
 	cfg.Listen = "127.0.0.1:0"
-	cfg.Log.Level = "error" // what matters is counted
 	cfg.Storage.Sync = false
 	cfg.Provider.MemoryMB = r.memoryMB
 	cfg.ManagersPerFleet = r.managers
 	cfg.TimeScale = r.speed
 	cfg.Concurrency = max(cfg.Concurrency, r.outstanding)
-	n, err := startNode(ctx, cfg, g.env.logger(cfg.Log))
+	n, err := startNode(ctx, cfg, slog.New(slog.DiscardHandler)) // what fails is counted
 	if err != nil {
 		_ = os.RemoveAll(dir)
 		return server{}, nil, err

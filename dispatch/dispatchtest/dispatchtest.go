@@ -58,6 +58,8 @@ func Suite(t *testing.T, open func(t *testing.T, c Config) Bed, bubble func(t *t
 		{"stalled, second choice", testStalledSecond},
 		{"caller cancels", testCancel},
 		{"caller cancels before acceptance", testCancelEarly},
+		{"a program and its output", testProgram},
+		{"a program ends with its caller", testProgramCancel},
 		{"crash after acceptance", testCrashAfter},
 		{"crash before acceptance", testCrashBefore},
 		{"crash and return", testCrashReturn},

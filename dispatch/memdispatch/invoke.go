@@ -40,6 +40,9 @@ func (b *Bus) Invoke(ctx context.Context, r dispatch.Route, inv *thermocline.Inv
 		return nil, err
 	}
 	size := int64(len(inv.Payload)) + b.opts.ResultReserve
+	if inv.Program != nil {
+		size += int64(len(inv.Program.Code))
+	}
 	if !b.admit(size) {
 		return nil, throttled()
 	}
@@ -186,7 +189,14 @@ func (b *Bus) offer(ctx context.Context, n *node, inv thermocline.Invocation, de
 		return outcome{again: true, err: thermocline.Errorf(thermocline.KindExpired, "the manager stops")}
 	}
 	n.tries[t] = true
-	n.handlers.Go(func() { n.handle(t, &inv) })
+	handling, end := n.handling, context.CancelFunc(func() {})
+	if inv.Program != nil { // ends with its caller
+		handling, end = context.WithCancel(n.handling)
+	}
+	n.handlers.Go(func() {
+		defer end()
+		n.handle(handling, t, &inv)
+	})
 	b.mu.Unlock()
 
 	timer := time.NewTimer(time.Until(deadline))
@@ -205,16 +215,17 @@ func (b *Bus) offer(ctx context.Context, n *node, inv thermocline.Invocation, de
 			b.mu.Lock()
 			t.finish(outcome{})
 			b.mu.Unlock()
+			end()
 			return outcome{err: ctx.Err()}
 		}
 	}
 }
 
 // handle runs one synchronous invocation on the manager.
-func (n *node) handle(t *try, inv *thermocline.Invocation) {
+func (n *node) handle(ctx context.Context, t *try, inv *thermocline.Invocation) {
 	b := n.bus
 	accepted := false // guarded by b.mu
-	res, err := n.h.Handle(n.handling, inv, func() error {
+	res, err := n.h.Handle(ctx, inv, func() error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if t.over || t.granted || n.crashed || time.Now().After(inv.StartBy) {
@@ -268,6 +279,8 @@ func check(r dispatch.Route, inv *thermocline.Invocation) error {
 		return thermocline.Errorf(thermocline.KindInvalidParameter, "malformed request id")
 	case r.Partition < 0 || r.Partition >= dispatch.Partitions:
 		return thermocline.Errorf(thermocline.KindInternal, "partition %d is out of range", r.Partition)
+	case inv.Program != nil && len(inv.Payload)+len(inv.Program.Code) > thermocline.MaxProgram:
+		return thermocline.Errorf(thermocline.KindRequestTooLarge, "The code, %d bytes as a zip, and the payload of %d bytes are more than %d bytes together", len(inv.Program.Code), len(inv.Payload), thermocline.MaxProgram)
 	case len(inv.Payload) > thermocline.MaxPayload:
 		return thermocline.Errorf(thermocline.KindRequestTooLarge, "%d byte payload is too large for the RequestResponse invocation type (limit %d bytes)", len(inv.Payload), thermocline.MaxPayload)
 	}
