@@ -45,7 +45,7 @@ var imports = map[string]reasons{
 		"instance":       "acquires instances; the contract",
 		"sandbox":        "starts sandboxes and invokes in them; the contract",
 	},
-	"manager/pool":      {"": nouns},
+	"manager/pool":      {"": nouns, "manager/autoscale": "how many sandboxes a frequent function should have"},
 	"manager/autoscale": {"": nouns},
 	"manager/ledger":    {},
 
