@@ -75,3 +75,11 @@ func (p paced) IdleInstances(now time.Time) []string {
 func (p paced) KeepAlive(id thermocline.FunctionID, now time.Time) time.Duration {
 	return p.Pool.KeepAlive(id, p.pace.Policy(now))
 }
+
+func (p paced) Offer() (pool.Offer, bool) {
+	o, ok := p.Pool.Offer()
+	if !o.Used.IsZero() {
+		o.Used = p.pace.Clock(o.Used)
+	}
+	return o, ok
+}
