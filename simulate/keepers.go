@@ -96,7 +96,9 @@ type idleTimes struct {
 // idle times is representative (the CV of its bins is at least 2) a sandbox goes
 // when its invocation ends, is started again at the 5th percentile less a tenth,
 // and kept until the 99th and a tenth more; at once and until the 99th when the
-// 5th percentile is within the first bin. Before that the keep-alive is fixed.
+// 5th percentile is within the first bin. Before that the keep-alive is fixed,
+// and so it is for sandboxes that become idle while others of the function run:
+// the paper thinks of one at a time, and its windows are too short for these.
 // When most idle times are over four hours the next is forecast; a moving mean
 // stands for the paper's ARIMA model.
 type hybrid struct {
@@ -185,11 +187,11 @@ func (k *hybrid) wait(b int32) {
 	box := &c.boxes[b]
 	h := k.of[box.function]
 	again, until, ok := h.windows()
-	if !ok {
+	if !ok || h.running > 0 {
 		k.fixed.wait(b)
 		return
 	}
-	if again < binWidth || h.running > 0 {
+	if again < binWidth {
 		c.until(b, c.now+until)
 		return
 	}

@@ -2,7 +2,9 @@ package simulate_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -498,6 +500,19 @@ func TestKeys(t *testing.T) {
 		if _, ok := got[key]; !ok {
 			t.Errorf("%s is missing", key)
 		}
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	w := workload(t, []trace.Function{constant(t, "f", 64, 10)}, []int{5, 5})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := simulate.Run(ctx, w, small("hiku")); !errors.Is(err, context.Canceled) {
+		t.Errorf("a run gave %v", err)
+	}
+	c := simulate.Campaign{Options: small(""), Policies: simulate.Policies(), Seeds: []uint64{1, 2}, Tuned: true}
+	if _, err := c.Run(ctx, w); !errors.Is(err, context.Canceled) {
+		t.Errorf("a campaign gave %v", err)
 	}
 }
 
