@@ -102,7 +102,7 @@ func (l *load) check(t *testing.T) {
 func (l *load) run(ctx context.Context, d time.Duration) {
 	l.s.Deploy(rig.Function{Name: "node", Runtime: l.node, Zip: l.nodeZip, Timeout: 30})
 	l.s.Deploy(rig.Function{Name: "brief", Runtime: l.node, Zip: l.nodeZip, Timeout: 3})
-	l.s.Deploy(rig.Function{Name: "python", Runtime: l.python, Zip: l.pythonZip})
+	l.s.Deploy(rig.Function{Name: "python", Runtime: l.python, Zip: l.pythonZip, Timeout: 30})
 	defer func() {
 		time.Sleep(time.Second) // for the last events
 		for _, name := range []string{"node", "brief", "python"} {
@@ -180,7 +180,7 @@ func (l *load) event(ctx context.Context) {
 // churn is a function's whole life.
 func (l *load) churn(ctx context.Context) {
 	n := l.churned.Add(1)
-	f := rig.Function{Name: fmt.Sprintf("churn-%d", n%16), Runtime: l.node, Zip: l.nodeZip}
+	f := rig.Function{Name: fmt.Sprintf("churn-%d", n%16), Runtime: l.node, Zip: l.nodeZip, Timeout: 30}
 	if n%3 == 0 {
 		f.Runtime, f.Zip = l.python, l.pythonZip
 	}
