@@ -33,7 +33,6 @@ type meter struct {
 	churn    int64 // sandboxes started
 
 	minutes []Minute
-	lostAt  int64
 	warmAt  int // idle sandboxes when an instance was lost
 	warmOff int // of these, lost
 	moves   int64
