@@ -8,6 +8,7 @@ const { Console } = require('console');
 const fs = require('fs');
 const Module = require('module');
 const path = require('path');
+const { Writable } = require('stream');
 const { pathToFileURL } = require('url');
 const vm = require('vm');
 const { RuntimeError } = require('./errors.cjs');
@@ -82,7 +83,18 @@ class Program {
 
 // plainConsole writes what the program prints as it is.
 function plainConsole() {
-  globalThis.console = new Console(process.stdout, process.stderr);
+  globalThis.console = plain || new Console(process.stdout, process.stderr);
+}
+
+let plain = null; // made ahead
+
+// rehearse does, while there is time, what takes long the first time: the
+// console opens standard error.
+function rehearse(stage) {
+  plain = new Console(process.stdout, process.stderr);
+  const nowhere = new Writable({ write(_chunk, _encoding, done) { done(); } });
+  new Console(nowhere).log('%s %j', 'rehearsal', {});
+  isScript(path.join(stage, 'common.cjs'));
 }
 
 function find(root) {
@@ -131,4 +143,4 @@ function syntaxError(err) {
   return named;
 }
 
-module.exports = { handler, isScript };
+module.exports = { handler, rehearse };

@@ -23,7 +23,7 @@ async function run() {
     reader.push(Buffer.from(ANSWER));
     await runtime.invoke(answers[0]);
   }
-  require('./main.cjs').isScript(path.join(stage, 'common.cjs'));
+  require('./main.cjs').rehearse(stage);
   log.line('INFO', ['%s %j', 'rehearsal', {}]);
   toLog(new RuntimeError('Rehearsal', ''));
   // Nobody is to find the stage, or that there was a rehearsal.
