@@ -10,7 +10,7 @@ import (
 // Config tunes a pool. The zero value of a field means its default.
 type Config struct {
 	// Worth is the price of a cold start: how much memory may wait how long to
-	// save one, in GB·s. Default 250, for which 128 MB may wait for half an hour.
+	// save one, in GB·s. Default 400, for which 128 MB may wait for 52 minutes.
 	// It decides how long idle sandboxes are kept (plan.go).
 	Worth float64
 	// Bin is the resolution at which idle times are learned; four hours at the
@@ -55,7 +55,7 @@ func (c Config) Defaults() Config {
 		c.KeepAlive = 10 * time.Minute
 	}
 	if c.Worth == 0 {
-		c.Worth = 250
+		c.Worth = 400
 	}
 	if c.Bin == 0 {
 		c.Bin = time.Minute

@@ -16,17 +16,12 @@ import (
 // S is what the level's own idle times show, mixed with a prior. The prior is
 // that calls come at random at an unknown rate with a Gamma distribution of
 // shape a and rate b, for which idle times have the distribution of Lomax (the
-// Gamma–Poisson mixture): S(t) = (1 + t/b)^−a. Each observed idle time counts
-// in it as a quarter of a call, so that patterns (timers) speak for themselves
-// while random callers soon have a rate of their own.
+// Gamma–Poisson mixture): S(t) = (1 + t/b)^−a.
 const (
-	binCount    = 240 // of Config.Bin each: four hours
-	priorShape  = 3
-	priorBins   = 30 // b, in bins
-	priorWeight = 2  // as many idle times as the prior is worth
-	priorGrowth = 0.25
-	// prepareCost is what a preparation costs, as a share of a cold start.
-	prepareCost = 0.1
+	binCount = 240 // of Config.Bin each: four hours
+	// prepareCost is what a preparation costs, as a share of a cold start: it
+	// takes no one's time, and most often a sandbox of the warming pool.
+	prepareCost = 0.02
 	// fewIdles idle times are little knowledge.
 	fewIdles = 8
 	// replan is by how much the number of idle times grows before a plan is
@@ -37,8 +32,32 @@ const (
 	sureCount = 50
 )
 
+// prior is what is thought of a level before its idle times say more.
+type prior struct {
+	shape, bins float64 // a, and b in bins
+	weight      float64 // as many idle times as it is worth in S
+	growth      float64 // how much of a call each idle time counts in the prior
+}
+
+// Whether a function is called at all follows patterns (timers) or a rate of its
+// own, so its first level learns fast. How many calls come together does not:
+// the largest crowd so far says little about when the next one comes, and its
+// level is kept by how long such levels last in general.
+var (
+	firstPrior = prior{shape: 3, bins: 30, weight: 2, growth: 0.25}
+	crowdPrior = prior{shape: 2, bins: 30, weight: 8, growth: 0}
+)
+
+func priorOf(level int) *prior {
+	if level == 0 {
+		return &firstPrior
+	}
+	return &crowdPrior
+}
+
 // plan decides when the level stops being wanted, begins again, and stops.
 func (p *Pool) plan(f *function, l *level) {
+	prior := priorOf(f.running)
 	l.flip, l.flips = 0, [maxFlips]int64{}
 	if p.c.Fixed {
 		l.flips[0] = l.since + int64(p.c.KeepAlive)
@@ -49,13 +68,13 @@ func (p *Pool) plan(f *function, l *level) {
 	if l.n >= sureCount && l.total < l.n*bin/12 {
 		// The hazard of the Gamma–Poisson mixture, (a+n)/(b+t), falls below the
 		// price of memory at this t.
-		keep := p.c.Worth*(priorShape+l.n)/gb - priorBins*bin - l.total
+		keep := p.c.Worth*(prior.shape+l.n)/gb - prior.bins*bin - l.total
 		l.flips[0] = l.since + int64(p.clamp(keep, p.least(f, l)))
 		return
 	}
 	if l.planned == 0 || l.n+1 > l.planned*replan {
 		var s survival
-		s.estimate(l, bin)
+		s.estimate(l, prior, bin)
 		l.bins = s.best(p.c.Worth, gb*bin)
 		l.planned = l.n + 1
 	}
@@ -93,18 +112,16 @@ func (p *Pool) least(f *function, l *level) time.Duration {
 // survival is S at the beginning of each bin.
 type survival [binCount + 1]float64
 
-func (s *survival) estimate(l *level, bin float64) {
+func (s *survival) estimate(l *level, p *prior, bin float64) {
 	var count [binCount + 2]float64
 	for _, b := range l.last[:l.held] {
 		count[b]++
 	}
 	n := float64(l.held)
-	shape := priorShape + priorGrowth*l.n
-	scale := priorBins + priorGrowth*l.total/bin // in bins
-	s.lomax(shape, scale)
+	s.lomax(p.shape+p.growth*l.n, p.bins+p.growth*l.total/bin)
 	left := n
 	for i := range s {
-		s[i] = (left + priorWeight*s[i]) / (n + priorWeight)
+		s[i] = (left + p.weight*s[i]) / (n + p.weight)
 		if i < binCount {
 			// An idle time speaks for the bins beside its own too.
 			here := count[i]/2 + count[i+1]/4

@@ -60,10 +60,10 @@ func TestKeepAlive(t *testing.T) {
 		"at half the price":  {pool.Config{Worth: 150}, 128, nil, minutes(28), minutes(30)},
 		"unknown, too large": {pool.Config{}, 2048, nil, minutes(5), minutes(5)},
 		// A timer's call comes within a minute of when it is expected: it waits
-		// for 4 minutes at little cost, and for 30 it is let go and prepared.
-		"a timer of four minutes": {pool.Config{}, 128, every(minutes(3.5), 50), minutes(5), 4 * time.Hour},
+		// for two minutes at little cost; for thirty it is let go and prepared.
+		"a timer of two minutes":  {pool.Config{}, 128, every(minutes(1.5), 50), minutes(2), 4 * time.Hour},
 		"a timer of half an hour": {pool.Config{}, 128, every(minutes(30.5), 50), 10 * time.Second, 10 * time.Second},
-		"its rhythm changed":      {pool.Config{}, 128, append(every(minutes(100.5), 200), every(minutes(3.5), 40)...), minutes(5), 4 * time.Hour},
+		"its rhythm changed":      {pool.Config{}, 128, append(every(minutes(100.5), 200), every(minutes(1.5), 40)...), minutes(2), 4 * time.Hour},
 		// (a+n)/(b+t) = 203/(1800+800+t) is worth m/P until t = 473,150 s.
 		"every four seconds":    {pool.Config{}, 128, every(4*time.Second, 200), 4 * time.Hour, 4 * time.Hour},
 		"the same, with a most": {pool.Config{KeepAliveMax: time.Hour}, 128, every(4*time.Second, 200), time.Hour, time.Hour},
