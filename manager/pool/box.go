@@ -51,7 +51,6 @@ type function struct {
 
 	running int     // invocations that have a sandbox
 	levels  []level // of running
-	first   int64   // when it was first used, Unix ns
 	due     int64   // when levels must be looked at, Unix ns; 0: never
 	heap    int     // where it is in Pool.due, -1 when not
 	scale   *autoscale.Function

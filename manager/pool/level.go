@@ -8,15 +8,14 @@ import "time"
 // So the question how long each sandbox is kept, and how many a function has,
 // is one question: until when a level is worth a sandbox. Times are Unix ns.
 type level struct {
-	since int64   // its latest use ended; 0 while it is in use
-	total float64 // seconds of all idle times so far, and before its first use
-	n     float64 // their number
+	since int64 // its latest use ended; 0 while it is in use
+	n     int   // idle times so far
 	last  [ringSize]uint8
 	held  uint8 // of last
 	next  uint8 // the place in last to write
 
 	bins    [maxFlips]uint8 // the plan, see survival.best
-	planned float64         // n+1 when it was made, 0: never
+	planned int             // n+1 when it was made, 0: never
 
 	flips [maxFlips]int64 // when it stops or begins to be wanted, 0: never
 	flip  uint8           // of these, how many are past
@@ -46,7 +45,6 @@ func (l *level) due() int64 {
 // idled notes an idle time.
 func (l *level) idled(ns int64, bin time.Duration) {
 	d := max(0, time.Duration(ns-l.since))
-	l.total += d.Seconds()
 	l.n++
 	l.last[l.next] = uint8(min(int64(d/bin), binCount))
 	l.next = (l.next + 1) % ringSize
@@ -59,15 +57,11 @@ func (p *Pool) rise(f *function, now int64) {
 	k := f.running
 	f.running++
 	p.observe(f, now)
-	if f.first == 0 {
-		f.first = now
-	}
 	if k >= maxLevels {
 		return
 	}
 	if k == len(f.levels) {
-		// That it was not needed before says how seldom it will be.
-		f.levels = append(f.levels, level{total: time.Duration(now - f.first).Seconds()})
+		f.levels = append(f.levels, level{})
 		return
 	}
 	if l := &f.levels[k]; l.since != 0 {

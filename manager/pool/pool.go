@@ -43,6 +43,8 @@ type Pool struct {
 	dormant   list[function]
 	numbered  int    // functions seen
 	ahead     []Need // what Ahead will return
+	first     *prior // what is thought of functions, see plan.go
+	crowd     *prior
 
 	clock     float64 // Greedy-Dual's
 	counts    thermocline.SandboxCounts
@@ -62,6 +64,7 @@ func New(c Config) *Pool {
 		expiring:  queue[box]{less: lessExpiry, place: func(b *box) *int { return &b.heap[byExpiry] }},
 		due:       queue[function]{less: lessDue, place: func(f *function) *int { return &f.heap }},
 	}
+	p.first, p.crowd = newPriors()
 	for _, w := range p.c.Spares {
 		p.class(w.Runtime, w.MemoryMB).floor += max(0, w.N)
 	}
