@@ -33,13 +33,10 @@ func (p *Pool) prepare(f *function, n int) {
 func (p *Pool) Prepare(n Need, now time.Time) Decision {
 	ns := now.UnixNano()
 	f := p.function(n.Function)
-	if n.Late {
-		w := p.class(n.Runtime, n.classMB())
-		if b := w.ready.last; b != nil && b.instance.fits(b, n.MemoryMB) {
-			p.take(b)
-			p.bind(b, f, n, ns)
-			return Decision{Action: Specialise, Sandbox: b.id, Instance: b.instance.id}
-		}
+	if b := p.spare(&n); b != nil {
+		p.take(b)
+		p.bind(b, f, n, ns)
+		return Decision{Action: Specialise, Sandbox: b.id, Instance: b.instance.id}
 	}
 	at := p.room(n.MemoryMB)
 	p.rest(f)

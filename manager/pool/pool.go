@@ -79,23 +79,17 @@ func (p *Pool) Acquire(n Need, now time.Time) Decision {
 	ns := now.UnixNano()
 	f := p.function(n.Function)
 	stale := p.retire(f, n.Generation, ns)
-	for b := f.idle.last; b != nil; b = b.prev {
-		// One of a newer generation than the need's waits for a newer need.
-		if b.gen == n.Generation && p.slot(b.instance) {
-			p.take(b)
-			p.serve(b, ns)
-			return Decision{Action: Warm, Sandbox: b.id, Instance: b.instance.id, Evict: stale}
-		}
+	if b := p.pick(f, n.Generation); b != nil {
+		p.take(b)
+		p.serve(b, ns)
+		return Decision{Action: Warm, Sandbox: b.id, Instance: b.instance.id, Evict: stale}
 	}
-	if n.Late {
-		w := p.class(n.Runtime, n.classMB())
-		if b := w.ready.last; b != nil && p.slot(b.instance) && b.instance.fits(b, n.MemoryMB) {
-			w.cold(ns)
-			p.take(b)
-			p.bind(b, f, n, ns)
-			p.staff(f, now)
-			return Decision{Action: Specialise, Sandbox: b.id, Instance: b.instance.id, Evict: stale}
-		}
+	if b := p.spare(&n); b != nil {
+		b.class.cold(ns)
+		p.take(b)
+		p.bind(b, f, n, ns)
+		p.staff(f, now)
+		return Decision{Action: Specialise, Sandbox: b.id, Instance: b.instance.id, Evict: stale}
 	}
 	at := p.room(n.MemoryMB)
 	if at == nil && !n.NoEvict {

@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	// coldHalf is the half-life of the count of cold starts, and the time over
-	// which a class must expect another for a sandbox to be warmed for it.
+	// coldHalf is the half-life of the count of cold starts.
 	coldHalf = 10 * time.Minute
-	// worthWarming is how many cold starts within coldHalf are worth a sandbox.
-	worthWarming = 0.25
+	// spareWorth is what a spare saves of a cold start's price: it does not save
+	// the cold start, it makes it short.
+	spareWorth = 0.3
 	// headroom is β of the square-root rule.
 	headroom = 2
 	// bootGuess is what a boot is thought to take before one was timed.
@@ -108,18 +108,19 @@ func (w *warming) booted(took time.Duration) {
 
 // want returns how many sandboxes should be ready: enough for the cold starts
 // that come, at their recent rate λ, while a replacement boots for B:
-// ⌈λB + β√(λB)⌉, and none when hardly one is expected.
-func (w *warming) want(now int64) int {
-	count := w.decayed(now)
-	expected := count * math.Ln2 // λ · coldHalf
-	if expected < worthWarming {
+// ⌈λB + β√(λB)⌉, and none when those that it would serve are not worth the
+// memory that it takes to wait for them. worth is the price of a cold start, in
+// GB·s.
+func (w *warming) want(worth float64, now int64) int {
+	rate := w.decayed(now) * math.Ln2 / coldHalf.Seconds()
+	if rate*spareWorth*worth < float64(w.memoryMB)/1000 {
 		return w.floor
 	}
 	boot := w.boot
 	if boot == 0 {
 		boot = bootGuess.Seconds()
 	}
-	load := expected / coldHalf.Seconds() * boot
+	load := rate * boot
 	return max(w.floor, int(math.Ceil(load+headroom*math.Sqrt(load))))
 }
 
@@ -151,7 +152,7 @@ func (p *Pool) Refill(now time.Time) []Spare {
 	budget = min(budget, free)
 	var plan []Spare
 	for _, w := range p.warmOrder {
-		n := w.want(now.UnixNano()) - w.ready.n - w.booting
+		n := w.want(p.c.Worth, now.UnixNano()) - w.ready.n - w.booting
 		if w.memoryMB > 0 {
 			n = min(n, budget/w.memoryMB)
 		}

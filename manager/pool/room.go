@@ -130,15 +130,73 @@ func (p *Pool) Room(memoryMB int) string {
 	return ""
 }
 
-// room returns the oldest instance with mb and a slot to spare: young ones run
-// empty and are given back.
+// room returns an instance with mb and a slot to spare: the oldest, because young
+// ones run empty and are given back. Where slots are bounded it is the one with
+// the most of them free, so that sandboxes that wait in it find one when they are
+// called.
 func (p *Pool) room(mb int) *place {
+	var best *place
 	for _, at := range p.order {
-		if !at.removing && at.free() >= mb && p.slot(at) {
+		if at.removing || at.free() < mb || !p.slot(at) {
+			continue
+		}
+		if p.c.Slots <= 0 {
 			return at
 		}
+		if best == nil || at.load() < best.load() {
+			best = at
+		}
 	}
-	return nil
+	return best
+}
+
+// load orders instances by how likely a sandbox in it finds no slot: by what
+// runs there, and by what waits there to run.
+func (at *place) load() float64 { return float64(at.serving) + float64(at.boxes)/1024 }
+
+// scanned bounds how many waiting sandboxes are compared.
+const scanned = 32
+
+// pick returns the one of a function's idle sandboxes to use: the most recently
+// used of its generation, or, where slots are bounded, of those used lately the
+// one in the instance with the most slots free. nil if there is none.
+func (p *Pool) pick(f *function, generation int64) *box {
+	var best *box
+	n := 0
+	for b := f.idle.last; b != nil && n < scanned; b = b.prev {
+		// One of a newer generation than the need's waits for a newer need.
+		if b.gen != generation || !p.slot(b.instance) {
+			continue
+		}
+		if p.c.Slots <= 0 {
+			return b
+		}
+		n++
+		if best == nil || b.instance.serving < best.instance.serving {
+			best = b
+		}
+	}
+	return best
+}
+
+// spare returns a sandbox of the warming pool for n, nil if there is none.
+func (p *Pool) spare(n *Need) *box {
+	if !n.Late {
+		return nil
+	}
+	var best *box
+	for b := p.class(n.Runtime, n.classMB()).ready.last; b != nil; b = b.prev {
+		if !p.slot(b.instance) || !b.instance.fits(b, n.MemoryMB) {
+			continue
+		}
+		if p.c.Slots <= 0 {
+			return b
+		}
+		if best == nil || b.instance.serving < best.instance.serving {
+			best = b
+		}
+	}
+	return best
 }
 
 // makeRoom evicts waiting sandboxes, the least priority first, until one
