@@ -14,6 +14,8 @@ const (
 	cold = 0.01
 	// sureCount is how many calls the fast window needs to be believed.
 	sureCount = 10
+	// most bounds what is computed of a usage.
+	most = 1 << 20
 )
 
 // candidate is a manager that may be chosen.
@@ -145,6 +147,42 @@ func chooseSpread(buf []string, c *FleetConfig, u *thermocline.Usage, list []can
 	return buf
 }
 
+// overflow is how many managers of other fleets are asked, and spare the share of
+// its slots that a manager keeps for its own fleet.
+const (
+	overflow = 2
+	spare    = 0.25
+)
+
+// Overflow appends to buf the managers of other fleets that have the most room,
+// to be asked when all of the function's own fleet refuse: at most two, and none
+// that has less than a quarter of its slots free. They take guests only into
+// room that nobody uses (manager/pool), so that a burst in one fleet finds what
+// is idle in the others and cannot push anything out there.
+func Overflow(buf []string, c *FleetConfig, managers []thermocline.ManagerInfo) []string {
+	var best [overflow]*thermocline.ManagerInfo
+	for i := range managers {
+		m := &managers[i]
+		if m.Fleet == c.Name || m.Draining || float64(m.Slots-m.Outstanding) < spare*float64(m.Slots) || full(m) {
+			continue
+		}
+		for k := range best {
+			if best[k] == nil || m.Slots-m.Outstanding > best[k].Slots-best[k].Outstanding {
+				m, best[k] = best[k], m
+				if m == nil {
+					break
+				}
+			}
+		}
+	}
+	for _, m := range best {
+		if m != nil {
+			buf = append(buf, m.ID)
+		}
+	}
+	return buf
+}
+
 // toFront moves list[i] to the front and keeps the order of the others.
 func toFront(list []candidate, i int) {
 	c := list[i]
@@ -158,15 +196,22 @@ func toFront(list []candidate, i int) {
 // k_loc = ⌊λT / ln(1/ε)⌋ how far its calls keep a sandbox warm in each place
 // (cold ≈ e^(−λT/k) at keep-alive T under Poisson arrivals).
 func Breadth(c *FleetConfig, u *thermocline.Usage, slots float64) int {
-	rho := max(u.Concurrency, u.RateHour*u.MeanDuration.Seconds())
 	rate := u.RateHour
 	if u.CountMinute >= sureCount {
-		rho, rate = max(rho, u.Offered), max(rate, u.RateMinute)
+		rate = max(rate, u.RateMinute)
 	}
-	const most = 1 << 20
-	capacity := int(min(most, math.Ceil((rho+beta*math.Sqrt(rho))/max(1, slots))))
+	capacity := int(math.Ceil(staffed(u) / max(1, slots)))
 	locality := int(min(most, rate*c.KeepAlive.Seconds()/math.Log(1/cold)))
 	return max(1, capacity, min(c.Spread, locality))
+}
+
+// staffed is ρ + 2√ρ, of the load as far as it is sure.
+func staffed(u *thermocline.Usage) float64 {
+	rho := max(u.Concurrency, u.RateHour*u.MeanDuration.Seconds())
+	if u.CountMinute >= sureCount {
+		rho = max(rho, u.Offered)
+	}
+	return min(most, rho+beta*math.Sqrt(rho))
 }
 
 func full(m *thermocline.ManagerInfo) bool { return m.Slots <= m.Outstanding }

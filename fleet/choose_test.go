@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"thermocline"
 	"thermocline/fleet"
 )
@@ -156,7 +158,7 @@ func TestBreadth(t *testing.T) {
 		"nothing":                       {thermocline.Usage{}, 1},
 		"one call looks large":          {thermocline.Usage{CountMinute: 1, RateMinute: 0.0116, Offered: 10, MeanDuration: 900 * second}, 1},
 		"rare and long":                 {thermocline.Usage{RateHour: 0.001, MeanDuration: 900 * second}, 1},
-		"frequent and short: spread":    {thermocline.Usage{RateHour: 1, RateMinute: 1, CountMinute: 87, Offered: 0.01, MeanDuration: second / 100}, 2},
+		"frequent and short":            {thermocline.Usage{RateHour: 1, RateMinute: 1, CountMinute: 87, Offered: 0.01, MeanDuration: second / 100}, 1},
 		"ρ = 100 on managers of ten":    {thermocline.Usage{RateMinute: 100, CountMinute: 8600, Offered: 100, MeanDuration: second}, 12},
 		"measured, before any has come": {thermocline.Usage{Concurrency: 100, RateMinute: 1.2, CountMinute: 100}, 12},
 	}
@@ -166,6 +168,35 @@ func TestBreadth(t *testing.T) {
 				t.Errorf("Breadth = %d, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+// Configured to spread, a function does so as far as its calls keep sandboxes
+// warm in all places.
+func TestSpread(t *testing.T) {
+	high := *set(t, "high-volume")
+	high.Spread = 3
+	for rate, want := range map[float64]int{0.001: 1, 0.02: 2, 1: 3} {
+		u := thermocline.Usage{RateHour: rate, MeanDuration: 10 * time.Millisecond}
+		if got := fleet.Breadth(&high, &u, 10); got != want {
+			t.Errorf("at %g/s: %d, want %d", rate, got, want)
+		}
+	}
+}
+
+func TestOverflow(t *testing.T) {
+	high := set(t, "high-volume")
+	own := thermocline.ManagerInfo{ID: "h", Fleet: "high-volume", Slots: 99}
+	other := func(id string, slots, outstanding int) thermocline.ManagerInfo {
+		return thermocline.ManagerInfo{ID: id, Fleet: "low-volume", Slots: slots, Outstanding: outstanding}
+	}
+	draining := other("d", 99, 0)
+	draining.Draining = true
+	got := fleet.Overflow([]string{"h"}, high, []thermocline.ManagerInfo{
+		own, draining, other("small", 10, 2), other("loaded", 100, 80), other("none", 0, 0), other("large", 20, 4), other("middle", 20, 7),
+	})
+	if diff := cmp.Diff([]string{"h", "large", "middle"}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -80,9 +80,8 @@ func Default() Config {
 			Dispatch: DispatchDirect,
 			Enter: "rate_minute > 0.2 || offered_hour > 0.5 ||\n" +
 				"(offered > 0.5 && count_minute >= 10.0) || concurrency >= 10.0",
-			Stay:   "rate_minute > 0.05 || rate_hour > 0.05 || offered_hour > 0.125 || concurrency >= 2.5",
-			Dwell:  10 * time.Minute,
-			Spread: 2,
+			Stay:  "rate_minute > 0.05 || rate_hour > 0.05 || offered_hour > 0.125 || concurrency >= 2.5",
+			Dwell: 10 * time.Minute,
 		},
 		{Name: "low-volume", Dispatch: DispatchQueue},
 	}}

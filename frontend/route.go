@@ -57,12 +57,13 @@ func (s *Server) route(inv *thermocline.Invocation) dispatch.Route {
 	decision := s.opts.Fleets.Classify(inv.Function, usage, s.opts.Pace.Policy(inv.Received))
 	inv.Fleet = decision.Fleet
 	config := s.opts.Fleets.Fleet(decision.Fleet)
+	known := s.opts.Dispatch.Managers()
+	managers := fleet.Choose(make([]string, 0, config.Alternatives+2), config, inv.Function, usage, known, rand.Uint64())
 	return dispatch.Route{
 		Fleet:     decision.Fleet,
 		Mode:      dispatch.Mode(config.Dispatch),
 		Partition: dispatch.PartitionOf(inv.Function.Account, inv.Function.Name),
-		Managers: fleet.Choose(make([]string, 0, config.Alternatives), config, inv.Function, usage,
-			s.opts.Dispatch.Managers(), rand.Uint64()),
+		Managers:  fleet.Overflow(managers, config, known),
 	}
 }
 

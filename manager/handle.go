@@ -38,7 +38,7 @@ func (m *Manager) Handle(ctx context.Context, inv *thermocline.Invocation, accep
 	if err != nil {
 		return nil, err
 	}
-	p, err := m.reserve(ctx, f)
+	p, err := m.reserve(ctx, f, inv.Fleet)
 	if err != nil {
 		return nil, err
 	}

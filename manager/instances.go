@@ -98,6 +98,9 @@ func (m *Manager) expire() time.Duration {
 	now := time.Now()
 	m.mu.Lock()
 	gone := m.takeHeld(m.pool.Expire(now))
+	// More instances are acquired when they are needed; those that are too many
+	// are left here.
+	m.pool.Scale(now)
 	var empty []instance.Instance
 	for _, id := range m.pool.IdleInstances(now) {
 		if in := m.instances[id]; in != nil {

@@ -53,6 +53,8 @@ func (p paced) Forget(id thermocline.FunctionID, now time.Time) []string {
 
 func (p paced) Expire(now time.Time) []string { return p.Pool.Expire(p.pace.Policy(now)) }
 
+func (p paced) Scale(now time.Time) int { return p.Pool.Scale(p.pace.Policy(now)) }
+
 func (p paced) Next() time.Time { return p.pace.Clock(p.Pool.Next()) }
 
 func (p paced) AddInstance(id string, memoryMB int, now time.Time) {

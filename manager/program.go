@@ -28,7 +28,7 @@ func (m *Manager) runProgram(ctx context.Context, inv *thermocline.Invocation, a
 	if err != nil {
 		return nil, err
 	}
-	p, err := m.reserve(ctx, f)
+	p, err := m.reserve(ctx, f, inv.Fleet)
 	if err != nil {
 		release()
 		m.forgetProgram(f)

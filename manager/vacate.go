@@ -20,8 +20,17 @@ const moveWait = time.Second
 
 // reserve finds a sandbox or room for one. Where there is none it may wait for
 // memory that comes from another manager, for moveWait in all.
-func (m *Manager) reserve(ctx context.Context, f *thermocline.Function) (*reservation, error) {
+//
+// An invocation of another fleet, whose managers have no room, gets only what
+// is there and idle.
+func (m *Manager) reserve(ctx context.Context, f *thermocline.Function, fleet string) (*reservation, error) {
 	n := needOf(f)
+	if n.Guest = fleet != "" && fleet != m.o.Fleet; n.Guest {
+		if r, ok := m.tryReserve(n); ok {
+			return r, nil
+		}
+		return nil, refused("the manager has nothing to spare for another fleet")
+	}
 	r, err := m.reserveNow(ctx, n)
 	if err == nil {
 		if len(r.evict) > 0 && m.share != nil {

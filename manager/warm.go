@@ -36,30 +36,32 @@ func (m *Manager) keepReady(ctx context.Context) {
 
 // readyOne does one thing and reports whether there may be more to do.
 func (m *Manager) readyOne(ctx context.Context) bool {
-	m.yield(ctx)
+	waited := m.yield(ctx)
 	if n, ok := m.nextAhead(); ok {
 		m.prepare(ctx, n)
 		return true
 	}
-	return m.warmOne(ctx)
+	return m.warmOne(ctx, waited)
 }
 
-// yield waits until no cold start is served, for a while.
-func (m *Manager) yield(ctx context.Context) {
+// yield waits until no cold start is served, for a while; it reports whether it
+// has waited for as long as it may.
+func (m *Manager) yield(ctx context.Context) bool {
 	if m.colds.Load() == 0 {
-		return
+		return false
 	}
 	t := time.NewTimer(yieldFor)
 	defer t.Stop()
 	for m.colds.Load() > 0 {
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-t.C:
-			return
+			return true
 		case <-m.quiet:
 		}
 	}
+	return false
 }
 
 // coldBegins and coldEnds frame an invocation that found no warm sandbox.
@@ -129,11 +131,12 @@ func (m *Manager) firstInstance(ctx context.Context, mb int) error {
 }
 
 // warmOne boots one sandbox that the pool wants, and reports whether it should
-// be asked for another.
-func (m *Manager) warmOne(ctx context.Context) bool {
-	h, spare := m.reserveSpare()
+// be asked for another. Unless it has waited it gives way to a cold start that
+// has begun meanwhile.
+func (m *Manager) warmOne(ctx context.Context, waited bool) bool {
+	h, spare, later := m.reserveSpare(waited)
 	if h == nil {
-		return false
+		return later
 	}
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
@@ -175,13 +178,18 @@ func (m *Manager) settle(h *held, ok bool, took time.Duration) bool {
 }
 
 // reserveSpare sets memory aside for what the warming pool wants most, nil when
-// it wants nothing.
-func (m *Manager) reserveSpare() (*held, pool.Spare) {
+// it wants nothing, or when a cold start is served that it has not waited for:
+// then it is to be asked again later.
+func (m *Manager) reserveSpare(waited bool) (h *held, s pool.Spare, later bool) {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return nil, pool.Spare{}
+		return nil, pool.Spare{}, false
+	}
+	// Under the lock, under which cold starts begin.
+	if !waited && m.colds.Load() > 0 {
+		return nil, pool.Spare{}, true
 	}
 	for _, spare := range m.pool.Refill(now) {
 		at := m.pool.Room(spare.MemoryMB)
@@ -195,7 +203,7 @@ func (m *Manager) reserveSpare() (*held, pool.Spare) {
 		}
 		h := &held{id: id, instance: in}
 		m.held[id] = h
-		return h, spare
+		return h, spare, false
 	}
-	return nil, pool.Spare{}
+	return nil, pool.Spare{}, false
 }

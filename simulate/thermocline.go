@@ -135,9 +135,10 @@ func (n *node) route(i int32, index int, usage thermocline.Usage) bool {
 	req := &n.requests[i]
 	f := n.frontend(req)
 	n.choices = fleet.Choose(n.choices[:0], &n.fleets[index], n.ids[req.function], usage, f.infos, n.decide.next())
+	n.choices = fleet.Overflow(n.choices, &n.fleets[index], f.infos)
 	for _, name := range n.choices {
 		m := n.byName[name]
-		if n.take(m, i) {
+		if n.take(m, i, index) {
 			n.heard(f, m)
 			return true
 		}
@@ -185,10 +186,11 @@ func (n *node) retry(index int) {
 	for q.first != none {
 		i := q.first
 		req := &n.requests[i]
+		next := req.next // who routes may put it into another queue
 		if !n.route(i, index, n.frontend(req).history.Usage(n.ids[req.function], n.clock())) {
 			return
 		}
-		q.pop(n.requests)
+		q.first = next
 	}
 }
 

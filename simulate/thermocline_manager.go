@@ -23,7 +23,8 @@ type manager struct {
 	busy        int // of these, start or run for a request
 	waitMB      int // promised to those that wait
 	outstanding int
-	next        int64 // when the pool is to be asked for what is over, 0: not
+	parked      map[int32]*parking // by instance
+	next        int64              // when the pool is to be asked for what is over, 0: not
 
 	giving map[string]bool // instances that go when nothing runs there any more
 	asked  int64           // when nobody could spare anything
@@ -58,7 +59,7 @@ func (n *node) hire() {
 			m := &manager{
 				index: len(n.managers), fleet: index,
 				info: thermocline.ManagerInfo{ID: fmt.Sprintf("node-%s-%d", f.Name, k+1), Fleet: f.Name, Node: "node"},
-				pool: pool.New(pool.Config{KeepAlive: f.KeepAlive, Slots: n.o.Slots}), giving: map[string]bool{},
+				pool: pool.New(pool.Config{KeepAlive: f.KeepAlive, Slots: n.o.Slots}), giving: map[string]bool{}, parked: map[int32]*parking{},
 			}
 			n.managers = append(n.managers, m)
 			n.byName[m.info.ID] = m
@@ -92,9 +93,9 @@ func (n *node) infoOf(m *manager) thermocline.ManagerInfo {
 }
 
 // take asks a manager to run a request, and reports whether it does.
-func (n *node) take(m *manager, i int32) bool {
+func (n *node) take(m *manager, i int32, fleet int) bool {
 	req := &n.requests[i]
-	d, need := n.acquire(m, req.function)
+	d, need := n.acquire(m, req.function, fleet)
 	var b int32
 	k := warm
 	switch d.Action {
@@ -110,6 +111,9 @@ func (n *node) take(m *manager, i int32) bool {
 	case pool.Start:
 		k, b = full, n.create(m, d.Instance, need)
 		n.boxes[b].cost = n.coldStart()
+	case pool.Wait:
+		m.park(n.requests, d.Instance, i)
+		return true
 	default:
 		return false
 	}
@@ -122,6 +126,7 @@ func (n *node) take(m *manager, i int32) bool {
 	}
 	n.begin(i, k, box.cost)
 	if k != warm {
+		n.scale(m)
 		n.background(m)
 	}
 	n.schedule(m)
@@ -131,9 +136,18 @@ func (n *node) take(m *manager, i int32) bool {
 // acquire asks the pool, and has the manager take another instance where that
 // helps: as long as one can be had nothing is evicted. Where there is no room
 // other managers are asked to give some back.
-func (n *node) acquire(m *manager, function int32) (pool.Decision, pool.Need) {
+func (n *node) acquire(m *manager, function int32, fleet int) (pool.Decision, pool.Need) {
 	need := n.needs[function]
+	if need.Guest = fleet != m.fleet; need.Guest {
+		d := m.pool.Acquire(need, n.clock())
+		n.evicted(d.Evict)
+		return d, need
+	}
 	d := n.tryAcquire(m, &need)
+	if d.Action == pool.Wait && m.parkedAt(d.Instance).n >= parkedMost {
+		need.NoWait = true
+		d = n.tryAcquire(m, &need)
+	}
 	if d.Action != pool.Refuse {
 		if len(d.Evict) > 0 {
 			n.ask(m, false) // the next one need not cost a warm sandbox
@@ -179,8 +193,65 @@ func (n *node) finish(m *manager, b int32) {
 	} else {
 		n.forget(b)
 	}
+	n.unpark(m, box.instance)
 	n.left(m, box.instance)
 	n.schedule(m)
+}
+
+// parkedMost is how many requests may wait for a slot of an instance.
+const parkedMost = 2
+
+// parking is the requests that wait for a slot of an instance.
+type parking struct {
+	waitQueue
+	n int
+}
+
+func (m *manager) parkedAt(instance string) *parking {
+	at, _ := strconv.Atoi(instance) // instanceName made it
+	q := m.parked[int32(at)]
+	if q == nil {
+		q = &parking{waitQueue: waitQueue{none, none}}
+		m.parked[int32(at)] = q
+	}
+	return q
+}
+
+// park has a request wait for a slot of an instance, in which a sandbox of its
+// function waits.
+func (m *manager) park(requests []request, instance string, i int32) {
+	q := m.parkedAt(instance)
+	q.push(requests, i)
+	q.n++
+	m.outstanding++
+}
+
+func (m *manager) unparkOne(requests []request, q *parking) int32 {
+	i := q.first
+	q.pop(requests)
+	q.n--
+	m.outstanding--
+	return i
+}
+
+// unpark gives the slots that have come free to who waits for them there.
+func (n *node) unpark(m *manager, at int32) {
+	q := m.parked[at]
+	for q != nil && q.n > 0 {
+		before := q.n
+		n.rerouted(m, m.unparkOne(n.requests, q))
+		if q.n >= before { // it waits again
+			return
+		}
+	}
+}
+
+// rerouted gives a request that was parked to its manager, or, if that has no
+// room any more, to who has.
+func (n *node) rerouted(m *manager, i int32) {
+	if !n.take(m, i, m.fleet) && !n.route(i, m.fleet, n.frontend(&n.requests[i]).history.Usage(n.ids[n.requests[i].function], n.clock())) {
+		n.waiting[m.fleet].push(n.requests, i)
+	}
 }
 
 // ready notes that a sandbox is up: one that was made ready in the background
@@ -289,8 +360,19 @@ func (n *node) tick(m *manager, at int64) {
 	for _, name := range m.pool.IdleInstances(now) {
 		n.giveBack(m, name)
 	}
+	n.scale(m)
 	n.background(m)
 	n.schedule(m)
+}
+
+// scale has a manager take the instances that its pool asks for.
+func (n *node) scale(m *manager) {
+	for range m.pool.Scale(n.clock()) {
+		if n.stock.available(m, n.clock()) == 0 && !n.ask(m, false) {
+			return
+		}
+		n.grow(m)
+	}
 }
 
 // giveBack removes an instance, which is empty or dead, from a manager, and
@@ -344,6 +426,11 @@ func (n *node) lose() {
 		n.forget(b)
 	}
 	n.stock.bury(at)
+	if q := m.parked[at]; q != nil {
+		for q.n > 0 {
+			back = append(back, m.unparkOne(n.requests, q))
+		}
+	}
 	for _, i := range back {
 		n.again(i)
 	}

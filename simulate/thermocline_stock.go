@@ -18,15 +18,15 @@ type stock struct {
 	names []string // of the managers, in the book
 }
 
-// fill makes all instances free. Half of them, divided among the managers, is
-// what each is sure of, one at least.
+// fill makes all instances free. An eighth of them, divided among the managers,
+// is what each is sure of, one at least.
 func (s *stock) fill(o *Options, managers int, now time.Time) {
 	s.total, s.mb = o.Instances, o.MemoryMB
 	for at := o.Instances - 1; at >= 0; at-- {
 		s.free = append(s.free, int32(at))
 	}
 	s.book = ledger.New(s.total*s.mb, ledger.Config{})
-	sure := max(s.total/(2*managers), min(1, s.total/managers))
+	sure := max(s.total/(8*managers), min(1, s.total/managers))
 	for i := range managers {
 		s.names = append(s.names, strconv.Itoa(i))
 		s.book.Join(s.names[i], sure*s.mb, now) // there is room

@@ -37,7 +37,7 @@ type PoolConfig struct {
 
 func defaultPool() PoolConfig {
 	return PoolConfig{
-		ColdStartGBs: 250, KeepAliveMin: 5 * time.Minute, KeepAliveMax: 4 * time.Hour, IdleBin: time.Minute,
+		ColdStartGBs: 400, KeepAliveMin: 5 * time.Minute, KeepAliveMax: 4 * time.Hour, IdleBin: time.Minute,
 		Spares: sparesAuto,
 	}
 }

@@ -39,7 +39,7 @@ func TestParseSpares(t *testing.T) {
 // A keep-alive that somebody names holds; without one the pool finds its own.
 func TestPoolConfig(t *testing.T) {
 	c := defaultConfig("/data", "node")
-	if p := c.poolConfig(fleet.FleetConfig{Dispatch: fleet.DispatchQueue}); p.Fixed || p.Staff != nil || p.Worth != 250 || p.Defaults().KeepAlive != 10*time.Minute {
+	if p := c.poolConfig(fleet.FleetConfig{Dispatch: fleet.DispatchQueue}); p.Fixed || p.Staff != nil || p.Worth != 400 || p.Defaults().KeepAlive != 10*time.Minute {
 		t.Errorf("the pool of a low-volume fleet is %+v", p)
 	}
 	if p := c.poolConfig(fleet.FleetConfig{Dispatch: fleet.DispatchDirect, KeepAlive: time.Minute}); !p.Fixed || p.KeepAlive != time.Minute || p.Staff == nil {

@@ -160,6 +160,8 @@ func (p *Pool) bind(b *box, f *function, n Need, now int64) {
 func (p *Pool) serve(b *box, now int64) {
 	b.serving = true
 	b.instance.serving++
+	p.serving++
+	p.peaks.note(p.serving, p.bin(now))
 	p.rise(b.function, now)
 }
 
@@ -168,6 +170,7 @@ func (p *Pool) served(b *box, now int64) {
 	if b.serving {
 		b.serving = false
 		b.instance.serving--
+		p.serving--
 		p.fall(b.function, now)
 	}
 }

@@ -90,6 +90,11 @@ type Need struct {
 	// NoEvict asks for Refuse rather than an eviction to make room: the manager
 	// can have another instance.
 	NoEvict bool
+	// NoWait asks for a start rather than Wait.
+	NoWait bool
+	// Guest says that the invocation belongs to another fleet, whose managers
+	// have no room. It gets room that nobody uses, and evicts nothing.
+	Guest bool
 	// Ahead says that no invocation waits for the sandbox; see Pool.Ahead.
 	Ahead bool
 }

@@ -19,6 +19,8 @@ type level struct {
 
 	flips [maxFlips]int64 // when it stops or begins to be wanted, 0: never
 	flip  uint8           // of these, how many are past
+
+	unused bool // expected and not used yet: its idle time means nothing
 }
 
 const (
@@ -45,11 +47,15 @@ func (l *level) due() int64 {
 // idled notes an idle time.
 func (l *level) idled(ns int64, bin time.Duration) {
 	d := max(0, time.Duration(ns-l.since))
+	l.since = 0
+	if l.unused {
+		l.unused = false
+		return
+	}
 	l.n++
 	l.last[l.next] = uint8(min(int64(d/bin), binCount))
 	l.next = (l.next + 1) % ringSize
 	l.held = min(l.held+1, ringSize)
-	l.since = 0
 }
 
 // rise notes that one more invocation of the function runs.

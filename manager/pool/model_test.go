@@ -176,6 +176,27 @@ func (b *bystander) release() {
 	}
 }
 
+// ahead prepares what the pool wants prepared.
+func (b *bystander) ahead() {
+	for _, n := range b.p.Ahead(b.now) {
+		d := b.p.Prepare(n, b.now)
+		if len(d.Evict) > 0 || d.Action == pool.Warm {
+			b.fatal("Prepare(%+v) = %+v", n, d)
+		}
+		b.n++
+		switch d.Action {
+		case pool.Specialise:
+			x := b.boxes[d.Sandbox]
+			if x == nil || x.state != "warming" || !n.Late {
+				b.fatal("%s is prepared for %v, but is %+v", d.Sandbox, n, x)
+			}
+			x.state, x.fn, x.gen = "busy", n.Function.Name, n.Generation
+		case pool.Start:
+			b.add(n, d.Instance)
+		}
+	}
+}
+
 func (b *bystander) step() {
 	b.n++
 	b.now = b.now.Add(time.Duration(b.r.IntN(4000)) * time.Millisecond)
@@ -185,6 +206,8 @@ func (b *bystander) step() {
 	case k < 28:
 		b.release()
 	case k < 31:
+		b.p.Scale(b.now)
+		b.ahead()
 		b.gone(b.p.Expire(b.now))
 		for _, at := range b.p.IdleInstances(b.now) {
 			if gone := b.p.RemoveInstance(at, b.now); gone != nil {

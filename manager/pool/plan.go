@@ -52,6 +52,10 @@ func (p *Pool) plan(f *function, l *level) {
 		l.flips[0] = l.since + int64(p.c.KeepAlive)
 		return
 	}
+	if f.need.Guest {
+		l.flips[0] = l.since + int64(p.shortest())
+		return
+	}
 	if l.planned == 0 || l.n+1 > l.planned+min(l.planned/16, replan) {
 		gb := float64(max(1, f.need.MemoryMB)) / 1000
 		prior := p.crowd
@@ -84,8 +88,10 @@ func (p *Pool) least(f *function, l *level) time.Duration {
 	if f.running == 0 && l.n < fewIdles {
 		return p.c.KeepAliveMin
 	}
-	return min(p.c.KeepAliveMin, p.c.Bin/6)
+	return p.shortest()
 }
+
+func (p *Pool) shortest() time.Duration { return min(p.c.KeepAliveMin, p.c.Bin/6) }
 
 // survival is S at the beginning of each bin.
 type survival [binCount + 1]float64

@@ -15,6 +15,7 @@ const (
 	Warm                     // use Sandbox, which is bound already
 	Specialise               // bind Sandbox, then use it
 	Start                    // start Sandbox on Instance, bound from the start
+	Wait                     // a warm one waits on Instance, which has no slot free
 )
 
 // Decision is the answer to a need. A chosen sandbox is busy from then on. For
@@ -45,6 +46,10 @@ type Pool struct {
 	ahead     []Need // what Ahead will return
 	first     *prior // what is thought of functions, see plan.go
 	crowd     *prior
+	peaks     peaks
+	serving   int   // invocations that run
+	scaleAt   int64 // when Scale looks again, Unix ns
+	spacious  int64 // since when there are too many instances, 0: not
 
 	clock     float64 // Greedy-Dual's
 	counts    thermocline.SandboxCounts
@@ -84,7 +89,10 @@ func (p *Pool) Acquire(n Need, now time.Time) Decision {
 		p.serve(b, ns)
 		return Decision{Action: Warm, Sandbox: b.id, Instance: b.instance.id, Evict: stale}
 	}
-	if b := p.spare(&n); b != nil {
+	if at := p.crowded(f, &n); at != nil {
+		return Decision{Action: Wait, Instance: at.id, Evict: stale}
+	}
+	if b := p.spare(&n); b != nil && (!n.Guest || p.idles(b.instance, 0)) {
 		b.class.cold(ns)
 		p.take(b)
 		p.bind(b, f, n, ns)
@@ -92,6 +100,13 @@ func (p *Pool) Acquire(n Need, now time.Time) Decision {
 		return Decision{Action: Specialise, Sandbox: b.id, Instance: b.instance.id, Evict: stale}
 	}
 	at := p.room(n.MemoryMB)
+	if n.Guest && !p.idles(at, n.MemoryMB) {
+		p.rest(f)
+		return Decision{Action: Refuse, Evict: stale}
+	}
+	if at == nil {
+		at = p.comeBack(n.MemoryMB)
+	}
 	if at == nil && !n.NoEvict {
 		var victims []string
 		at, victims = p.makeRoom(n.MemoryMB, ns)
@@ -177,6 +192,7 @@ func (p *Pool) Release(id string, newest int64, now time.Time) bool {
 	if b.serving {
 		f.uses++
 	}
+	wasAhead := b.ahead
 	b.ahead = false
 	p.served(b, ns)
 	if b.gen < f.newest {
@@ -185,6 +201,12 @@ func (p *Pool) Release(id string, newest int64, now time.Time) bool {
 	}
 	push(&f.idle, b)
 	p.wait(b, idle, f.uses)
+	switch {
+	case wasAhead: // it may be there in place of another
+		p.schedule(f, ns)
+	case b.instance.leaving:
+		p.prepare(f, 1)
+	}
 	return true
 }
 
@@ -278,9 +300,15 @@ func (p *Pool) expireFunction(f *function, now int64, gone []string) []string {
 		b = next
 	}
 	want, ahead := p.review(f, now)
-	for b := f.idle.first; b != nil && f.boxes > want; b = f.idle.first {
-		gone = append(gone, b.id)
-		p.dropKeeping(b, now)
+	for _, leaving := range [2]bool{true, false} {
+		for b := f.idle.first; b != nil && f.boxes > want; {
+			next := b.next
+			if b.instance.leaving || !leaving {
+				gone = append(gone, b.id)
+				p.dropKeeping(b, now)
+			}
+			b = next
+		}
 	}
 	p.prepare(f, ahead)
 	p.rest(f)
@@ -298,10 +326,13 @@ func (p *Pool) Next() time.Time {
 	}
 	for _, at := range p.order {
 		if at.boxes == 0 && !at.removing {
-			if t := at.emptied + int64(p.c.InstanceIdle); next == 0 || t < next {
+			if t := at.emptied + int64(p.idleFor(at)); next == 0 || t < next {
 				next = t
 			}
 		}
+	}
+	if p.scaleAt != 0 && len(p.order) > 1 && (next == 0 || p.scaleAt < next) {
+		next = p.scaleAt
 	}
 	if next == 0 {
 		return time.Time{}

@@ -17,6 +17,7 @@ type place struct {
 	boxes    int
 	serving  int   // of boxes, those that an invocation has
 	emptied  int64 // Unix ns
+	leaving  bool  // its sandboxes move elsewhere, see Scale
 	removing bool
 	could    int // scratch of makeRoom: MB that evictions would free
 }
@@ -66,12 +67,20 @@ func (p *Pool) RemoveInstance(id string, now time.Time) []string {
 func (p *Pool) IdleInstances(now time.Time) []string {
 	var ids []string
 	for _, at := range p.order {
-		if at.boxes == 0 && !at.removing && at.emptied+int64(p.c.InstanceIdle) <= now.UnixNano() {
+		if at.boxes == 0 && !at.removing && at.emptied+int64(p.idleFor(at)) <= now.UnixNano() {
 			at.removing = true
 			ids = append(ids, at.id)
 		}
 	}
 	return ids
+}
+
+// idleFor is how long an empty instance is kept.
+func (p *Pool) idleFor(at *place) time.Duration {
+	if at.leaving {
+		return 0
+	}
+	return p.c.InstanceIdle
 }
 
 // DrainInstance has an instance take no new sandboxes, and removes and returns
@@ -137,7 +146,7 @@ func (p *Pool) Room(memoryMB int) string {
 func (p *Pool) room(mb int) *place {
 	var best *place
 	for _, at := range p.order {
-		if at.removing || at.free() < mb || !p.slot(at) {
+		if at.removing || at.leaving || at.free() < mb || !p.slot(at) {
 			continue
 		}
 		if p.c.Slots <= 0 {
@@ -148,6 +157,28 @@ func (p *Pool) room(mb int) *place {
 		}
 	}
 	return best
+}
+
+// comeBack returns an instance with mb and a slot to spare of those that were
+// being left: they are needed after all.
+func (p *Pool) comeBack(mb int) *place {
+	for _, at := range p.order {
+		if at.leaving && !at.removing && at.free() >= mb && p.slot(at) {
+			at.leaving = false
+			return at
+		}
+	}
+	return nil
+}
+
+// guestShare is the share of an instance's slots and memory that guests leave
+// free.
+const guestShare = 0.25
+
+// idles says whether an instance has room for a guest of mb.
+func (p *Pool) idles(at *place, mb int) bool {
+	return at != nil && float64(at.free()-mb) >= guestShare*float64(at.memory) &&
+		(p.c.Slots <= 0 || float64(p.c.Slots-at.serving) > guestShare*float64(p.c.Slots))
 }
 
 // load orders instances by how likely a sandbox in it finds no slot: by what
@@ -172,11 +203,34 @@ func (p *Pool) pick(f *function, generation int64) *box {
 			return b
 		}
 		n++
-		if best == nil || b.instance.serving < best.instance.serving {
+		if best == nil || b.instance.before(best.instance) {
 			best = b
 		}
 	}
 	return best
+}
+
+// crowded returns the instance in which an idle sandbox of a function waits that
+// cannot be used for want of a slot, nil if there is none. Slots come free much
+// sooner than a sandbox starts: the invocation had better wait there.
+func (p *Pool) crowded(f *function, n *Need) *place {
+	if p.c.Slots <= 0 || n.NoWait || n.Guest {
+		return nil
+	}
+	for b := f.idle.last; b != nil; b = b.prev {
+		if b.gen == n.Generation {
+			return b.instance
+		}
+	}
+	return nil
+}
+
+// before says which of two instances a call is better sent to.
+func (at *place) before(o *place) bool {
+	if at.leaving != o.leaving {
+		return o.leaving
+	}
+	return at.serving < o.serving
 }
 
 // spare returns a sandbox of the warming pool for n, nil if there is none.
@@ -186,13 +240,13 @@ func (p *Pool) spare(n *Need) *box {
 	}
 	var best *box
 	for b := p.class(n.Runtime, n.classMB()).ready.last; b != nil; b = b.prev {
-		if !p.slot(b.instance) || !b.instance.fits(b, n.MemoryMB) {
+		if !p.slot(b.instance) || b.instance.leaving || !b.instance.fits(b, n.MemoryMB) {
 			continue
 		}
 		if p.c.Slots <= 0 {
 			return b
 		}
-		if best == nil || b.instance.serving < best.instance.serving {
+		if best == nil || b.instance.before(best.instance) {
 			best = b
 		}
 	}
@@ -233,6 +287,9 @@ func (p *Pool) makeRoom(mb int, now int64) (*place, []string) {
 		p.clock = max(p.clock, b.priority)
 		victims = append(victims, b.id)
 		p.drop(b, now)
+	}
+	if at != nil {
+		at.leaving = false
 	}
 	slices.Reverse(victims) // the least priority first
 	return at, victims
