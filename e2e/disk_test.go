@@ -108,6 +108,10 @@ func TestFullDisk(t *testing.T) {
 			if err := echo(); err != nil {
 				t.Error(err)
 			}
+			updated := lambda.NewFunctionUpdatedV2Waiter(api, func(o *lambda.FunctionUpdatedV2WaiterOptions) { o.MinDelay = 100 * time.Millisecond })
+			if err := updated.Wait(t.Context(), &lambda.GetFunctionInput{FunctionName: aws.String("f")}, 30*time.Second); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 	list, err := api.ListFunctions(t.Context(), &lambda.ListFunctionsInput{})

@@ -11,6 +11,7 @@ import (
 // nothing.
 func TestTerminateFinishesWhatRuns(t *testing.T) {
 	s := newServer(t)
+	s.args = append(s.args, "--spares", "none")
 	s.start()
 	id := s.nodeID()
 	s.deploy("slow", s.nodeRuntime(), "index.handler", "index.js", `exports.handler = async (ms) => {

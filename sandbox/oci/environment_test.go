@@ -67,7 +67,9 @@ func TestEnvironmentOfTheFunction(t *testing.T) {
 		},
 	}})
 	for k, want := range map[string]string{
-		"PATH": "/mine", "TZ": "Europe/Berlin", "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "_HANDLER": "",
+		"PATH": "/mine", "TZ": "Europe/Berlin", "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
+		// Only a program names no handler: it is a file of its own.
+		"_HANDLER":   "/var/runtime/nodejs/main.handler",
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "ASIATHERMOCLINE00000", "EMPTY": "",
 		"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency",
 	} {

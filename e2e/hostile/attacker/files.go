@@ -150,7 +150,9 @@ func kernel(event) any {
 	}
 	for name, value := range map[string]string{
 		"/proc/self/oom_score_adj": "-1000", "/proc/self/uid_map": "0 0 1", "/proc/self/gid_map": "0 0 1",
-		"/proc/self/setgroups": "allow", "/proc/self/loginuid": "0", "/proc/self/attr/current": "unconfined",
+		"/proc/self/setgroups": "allow", "/proc/self/attr/current": "unconfined",
+		// Not loginuid: the kernel lets whoever has no login id yet take one, once,
+		// and it is one of the sandbox's own unprivileged ids.
 		"/proc/self/timerslack_ns/x": "", "/proc/1/oom_score_adj": "-1000",
 	} {
 		if os.WriteFile(name, []byte(value), 0) == nil {
