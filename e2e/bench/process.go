@@ -39,7 +39,7 @@ func (p *process) stop(patience time.Duration) error {
 		return err
 	case <-t.C:
 		_ = p.cmd.Process.Kill()
-		<-p.done
+		_ = <-p.done
 		return fmt.Errorf("%s did not end within %v", filepath.Base(p.cmd.Path), patience)
 	}
 }

@@ -54,7 +54,6 @@ type side struct {
 	cpuOne, cpuMany   time.Duration
 	runtimeMany       time.Duration
 	sentOne, sentMany int
-	rates             []float64
 }
 
 // measure runs one round of one side.
@@ -128,7 +127,7 @@ func (b *bench) warm(ctx context.Context, f function) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer raw.stop() // kills what is left
+	defer func() { _ = raw.stop() }() // kills what is left
 	children := func() time.Duration { return childrenCPU(raw.process.cmd.Process.Pid) }
 	sandboxes := func() time.Duration { return groupCPU(b.server.node) }
 	sides := []*side{

@@ -161,11 +161,6 @@ func (g group) oomKills() (int64, error) {
 	return readKey(g.file("memory", "memory.oom_control"), "oom_kill")
 }
 
-// refusedForks returns how often the group had as many processes as it may.
-func (g group) refusedForks() (int64, error) {
-	return readKey(g.file("pids", "pids.events"), "max")
-}
-
 // setShares sets the processor weight, in the shares of version 1.
 func (g group) setShares(n uint64) error {
 	name := "cpu.shares"

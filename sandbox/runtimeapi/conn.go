@@ -82,14 +82,14 @@ func (c *conn) request() (q head, ok bool) {
 	if err := c.SetReadDeadline(time.Now().Add(headerTimeout)); err != nil {
 		return q, false
 	}
-	defer c.SetReadDeadline(time.Time{})
+	// A connection that fails here fails at its next use too.
+	defer func() { _ = c.SetReadDeadline(time.Time{}) }()
 	for {
 		n := c.r.Buffered()
 		if n == c.r.Size() {
 			return q, false
 		}
-		buffered, err := c.r.Peek(n + 1)
-		if err != nil {
+		if _, err := c.r.Peek(n + 1); err != nil {
 			return q, false
 		}
 		buffered, _ = c.r.Peek(c.r.Buffered())
@@ -168,11 +168,16 @@ func (c *conn) next() bool {
 			return false
 		}
 	} else if given := <-wait.work; given != nil { // at once, unless it came too early
-		c.write.Lock() // it has been written
-		c.write.Unlock()
+		c.written()
 		return true
 	}
 	return c.refuse(&invalidTransition)
+}
+
+// written waits until what was given has been written: who writes holds the lock.
+func (c *conn) written() {
+	c.write.Lock()
+	defer c.write.Unlock()
 }
 
 // deliver writes an invocation for which the runtime waits. The caller has
