@@ -39,8 +39,7 @@ func (p *process) stop(patience time.Duration) error {
 		return err
 	case <-t.C:
 		_ = p.cmd.Process.Kill()
-		_ = <-p.done
-		return fmt.Errorf("%s did not end within %v", filepath.Base(p.cmd.Path), patience)
+		return fmt.Errorf("%s did not end within %v: %w", filepath.Base(p.cmd.Path), patience, <-p.done)
 	}
 }
 
