@@ -18,7 +18,7 @@ type stock struct {
 	names []string // of the managers, in the book
 }
 
-// fill makes all instances free. An eighth of them, divided among the managers,
+// fill makes all instances free. Half of them, divided among the managers,
 // is what each is sure of, one at least.
 func (s *stock) fill(o *Options, managers int, now time.Time) {
 	s.total, s.mb = o.Instances, o.MemoryMB
@@ -26,7 +26,7 @@ func (s *stock) fill(o *Options, managers int, now time.Time) {
 		s.free = append(s.free, int32(at))
 	}
 	s.book = ledger.New(s.total*s.mb, ledger.Config{})
-	sure := max(s.total/(8*managers), min(1, s.total/managers))
+	sure := max(s.total/(2*managers), min(1, s.total/managers))
 	for i := range managers {
 		s.names = append(s.names, strconv.Itoa(i))
 		s.book.Join(s.names[i], sure*s.mb, now) // there is room

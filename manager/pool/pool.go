@@ -84,7 +84,7 @@ func (p *Pool) Acquire(n Need, now time.Time) Decision {
 	ns := now.UnixNano()
 	f := p.function(n.Function)
 	stale := p.retire(f, n.Generation, ns)
-	if b := p.pick(f, n.Generation); b != nil {
+	if b := p.pick(f, n.Generation); b != nil && (!n.Guest || p.idles(b.instance, 0)) {
 		p.take(b)
 		p.serve(b, ns)
 		return Decision{Action: Warm, Sandbox: b.id, Instance: b.instance.id, Evict: stale}

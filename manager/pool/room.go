@@ -171,14 +171,17 @@ func (p *Pool) comeBack(mb int) *place {
 	return nil
 }
 
-// guestShare is the share of an instance's slots and memory that guests leave
-// free.
-const guestShare = 0.25
+// guestSlots and guestMemory are the shares of an instance's slots and memory that
+// guests leave free.
+const (
+	guestSlots  = 0.25
+	guestMemory = 0.05
+)
 
 // idles says whether an instance has room for a guest of mb.
 func (p *Pool) idles(at *place, mb int) bool {
-	return at != nil && float64(at.free()-mb) >= guestShare*float64(at.memory) &&
-		(p.c.Slots <= 0 || float64(p.c.Slots-at.serving) > guestShare*float64(p.c.Slots))
+	return at != nil && float64(at.free()-mb) >= guestMemory*float64(at.memory) &&
+		(p.c.Slots <= 0 || float64(p.c.Slots-at.serving) > guestSlots*float64(p.c.Slots))
 }
 
 // load orders instances by how likely a sandbox in it finds no slot: by what
