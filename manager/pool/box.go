@@ -27,6 +27,7 @@ type box struct {
 	booting  bool // counted in class.booting
 	ahead    bool // made ready without a call, until it is released
 	serving  bool // an invocation has it: counted in function.running
+	moving   bool // another was asked for in its place, see Scale
 	memory   int
 	cost     time.Duration // what starting it took
 

@@ -17,9 +17,8 @@ type Config struct {
 	// default of 1 minute, 240 bins in all, are looked ahead.
 	Bin time.Duration
 	// KeepAliveMin is how long a function's last sandbox is kept at least while
-	// little is known of its idle times. Default 5
-	// bins. KeepAliveMax bounds
-	// how long any is kept. Default 240 bins.
+	// little is known of its idle times. Default 5 bins. KeepAliveMax bounds how
+	// long any is kept. Default 240 bins.
 	KeepAliveMin, KeepAliveMax time.Duration
 	// KeepAlive is how long a sandbox of the warming pool waits for anybody,
 	// and, if Fixed is set, every idle one for its function. Default 10 minutes.

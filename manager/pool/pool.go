@@ -86,6 +86,7 @@ func (p *Pool) Acquire(n Need, now time.Time) Decision {
 	stale := p.retire(f, n.Generation, ns)
 	if b := p.pick(f, n.Generation); b != nil && (!n.Guest || p.idles(b.instance, 0)) {
 		p.take(b)
+		f.need.Guest = n.Guest
 		p.serve(b, ns)
 		return Decision{Action: Warm, Sandbox: b.id, Instance: b.instance.id, Evict: stale}
 	}
@@ -204,7 +205,8 @@ func (p *Pool) Release(id string, newest int64, now time.Time) bool {
 	switch {
 	case wasAhead: // it may be there in place of another
 		p.schedule(f, ns)
-	case b.instance.leaving:
+	case b.instance.leaving && !b.moving: // once, however often it is used until then
+		b.moving = true
 		p.prepare(f, 1)
 	}
 	return true

@@ -129,6 +129,7 @@ func (p *Pool) leave(now int64) {
 		if b.instance != least {
 			continue
 		}
+		b.moving = b.state == idle
 		switch b.state {
 		case idle:
 			p.prepare(b.function, 1)
