@@ -32,9 +32,6 @@ func TestConformanceWithContainers(t *testing.T) {
 			t.Skipf("SKIPPED: this test needs %s", program)
 		}
 	}
-	if testing.Short() {
-		t.Skip("starts about eighty containers")
-	}
 	code := sandboxtest.WriteProgram(t, "python3.11")
 	spec := instancetest.FakeSpec()
 	spec.Runtime = "python3.11"

@@ -341,9 +341,6 @@ func TestInstallAtTheSameTime(t *testing.T) {
 // TestInstallForReal takes Node.js 22 from the registry that npm is configured
 // with and runs it.
 func TestInstallForReal(t *testing.T) {
-	if testing.Short() {
-		t.Skip("downloads 50 MB")
-	}
 	data := t.TempDir()
 	got, err := interpreter.Install(t.Context(), "nodejs22.x", interpreter.InstallOptions{DataDir: data})
 	if unreachable(err) && os.Getenv("CI") == "" {

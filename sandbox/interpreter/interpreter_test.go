@@ -261,9 +261,6 @@ func TestDamagedMemoryIsIgnored(t *testing.T) {
 }
 
 func TestAHangingProgramIsGivenUp(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes five seconds")
-	}
 	t.Parallel()
 	m := newMachine(t)
 	m.program(m.bin("node22"), "hang")
